@@ -1,0 +1,243 @@
+//! Candidate records: what the control plane knows of one stored object, and the one rule by which an upload may take
+//! the place of another. Every engine calls [`judge`]; none has a rule of its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::defect::Defects;
+use crate::name::{Pipeline, Region, Rendition};
+use crate::time::Timestamp;
+
+/// Longest path within an event, in bytes (contract §2).
+pub const PATH_LEN_MAX: usize = 1024;
+
+/// One life of an event. Deleting and re-creating an event gives another, so that nothing of the old one shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub u64);
+
+/// XXH3-128 of an object's bytes: its `ETag`, the same on every node, and its checksum.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub u128);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Addresses one upload's bytes within a store: never used again for other bytes, so it may be cached for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u128);
+
+/// What an object is within its event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    /// A media segment.
+    Segment {
+        /// Of which rendition.
+        rendition: Rendition,
+        /// Which segment.
+        number: u64,
+    },
+    /// The initialisation segment of a rendition.
+    Init {
+        /// Of which rendition.
+        rendition: Rendition,
+    },
+    /// Anything else: a packager's own manifest, say.
+    Loose {
+        /// The path within the event, without `@pipeline`.
+        path: Arc<str>,
+    },
+}
+
+/// Names one candidate: one pipeline's upload of one object of one event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The event.
+    pub event: EventId,
+    /// The object.
+    pub object: Object,
+    /// Whose candidate.
+    pub pipeline: Pipeline,
+}
+
+/// How long an object is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Until its event is deleted or it is removed: init segments, manifests, documents.
+    Standing,
+    /// Until this moment: media segments.
+    Until(Timestamp),
+}
+
+/// What a publisher asks the store to record, before the store has stamped it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// Whose candidate of what.
+    pub key: Key,
+    /// Bytes.
+    pub size: u64,
+    /// Of the bytes.
+    pub digest: Digest,
+    /// Served as `Content-Type`.
+    pub content_type: Arc<str>,
+    /// Reported and found.
+    pub defects: Defects,
+    /// Where it was published.
+    pub region: Region,
+    /// How long to keep it.
+    pub keep: Keep,
+    /// Refuse if the object exists (`If-None-Match: *`).
+    pub create_only: bool,
+}
+
+/// The record of a stored candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Whose candidate of what.
+    pub key: Key,
+    /// Where its bytes are.
+    pub version: Version,
+    /// Bytes.
+    pub size: u64,
+    /// Of the bytes.
+    pub digest: Digest,
+    /// Served as `Content-Type`.
+    pub content_type: Arc<str>,
+    /// Reported and found, of these bytes.
+    pub defects: Defects,
+    /// Where it was published.
+    pub region: Region,
+    /// How long it is kept.
+    pub keep: Keep,
+    /// Stamp of the pipeline's first upload of this object; a replacement does not change it.
+    pub first: Timestamp,
+    /// Stamp of the upload that was free of defects; `None` while there is none.
+    pub sound: Option<Timestamp>,
+    /// Stamp of these bytes.
+    pub published: Timestamp,
+}
+
+/// What an upload leads to, given what is there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Record this row.
+    Store(Row),
+    /// The same bytes are there: nothing to do.
+    Same(Row),
+    /// Other bytes are there and final: they stay (409).
+    Final(Row),
+    /// The object exists and the publisher wanted to create it (412).
+    Exists(Row),
+}
+
+/// Whether `claim`, stamped `stamp`, takes the place of `existing` (contract §4). `version` addresses its bytes.
+#[must_use]
+pub fn judge(existing: Option<&Row>, claim: &Claim, version: Version, stamp: Timestamp) -> Verdict {
+    let segment = matches!(claim.key.object, Object::Segment { .. });
+    if let Some(row) = existing {
+        if claim.create_only {
+            return Verdict::Exists(row.clone());
+        }
+        if segment && row.digest == claim.digest && row.size == claim.size {
+            return Verdict::Same(row.clone());
+        }
+        if segment && row.sound.is_some() {
+            return Verdict::Final(row.clone());
+        }
+    }
+    Verdict::Store(Row {
+        key: claim.key.clone(),
+        version,
+        size: claim.size,
+        digest: claim.digest,
+        content_type: claim.content_type.clone(),
+        defects: claim.defects.clone(),
+        region: claim.region.clone(),
+        keep: claim.keep,
+        first: existing.map_or(stamp, |row| row.first),
+        sound: claim.defects.is_empty().then_some(stamp),
+        published: stamp,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::defect::{Defect, DefectKind};
+
+    fn claim(object: Object, digest: u128, defects: &[DefectKind]) -> Claim {
+        Claim {
+            key: Key { event: EventId(1), object, pipeline: Pipeline::new("a").unwrap() },
+            size: 10,
+            digest: Digest(digest),
+            content_type: "video/mp4".into(),
+            defects: defects.iter().map(|kind| Defect::new(*kind, &[])).collect(),
+            region: Region::new("local").unwrap(),
+            keep: Keep::Standing,
+            create_only: false,
+        }
+    }
+
+    fn segment() -> Object {
+        Object::Segment { rendition: Rendition::new("v").unwrap(), number: 1 }
+    }
+
+    fn stored(existing: Option<&Row>, claim: &Claim, millis: i64) -> Row {
+        match judge(existing, claim, Version(millis as u128), Timestamp::from_millis(millis)) {
+            Verdict::Store(row) => row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_sound_segment_is_final() {
+        let row = stored(None, &claim(segment(), 7, &[]), 1);
+        assert_eq!(row.sound, Some(Timestamp::from_millis(1)));
+        let (same, other) = (claim(segment(), 7, &[DefectKind::Short]), claim(segment(), 8, &[]));
+        let judged = |claim| judge(Some(&row), claim, Version(2), Timestamp::from_millis(2));
+        assert_eq!(judged(&same), Verdict::Same(row.clone()));
+        assert_eq!(judged(&other), Verdict::Final(row.clone()));
+    }
+
+    #[test]
+    fn a_defective_segment_may_be_replaced_and_keeps_its_first_stamp() {
+        let bad = stored(None, &claim(segment(), 7, &[DefectKind::Short]), 1);
+        assert_eq!(bad.sound, None);
+        let good = stored(Some(&bad), &claim(segment(), 8, &[]), 5);
+        assert_eq!((good.first, good.sound), (Timestamp::from_millis(1), Some(Timestamp::from_millis(5))));
+    }
+
+    #[test]
+    fn the_first_report_of_the_same_bytes_stays() {
+        let bad = stored(None, &claim(segment(), 7, &[DefectKind::Short]), 1);
+        let again = judge(Some(&bad), &claim(segment(), 7, &[]), Version(2), Timestamp::from_millis(2));
+        assert_eq!(again, Verdict::Same(bad));
+    }
+
+    #[test]
+    fn init_segments_and_loose_objects_are_always_replaced() {
+        for object in [Object::Init { rendition: Rendition::new("v").unwrap() }, Object::Loose { path: "x.mpd".into() }]
+        {
+            let row = stored(None, &claim(object.clone(), 7, &[]), 1);
+            assert_eq!(stored(Some(&row), &claim(object, 7, &[]), 2).published, Timestamp::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn create_only_refuses_what_exists() {
+        let row = stored(None, &claim(segment(), 7, &[]), 1);
+        let again = Claim { create_only: true, ..claim(segment(), 7, &[]) };
+        assert_eq!(judge(Some(&row), &again, Version(2), Timestamp::from_millis(2)), Verdict::Exists(row));
+    }
+}

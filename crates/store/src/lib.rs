@@ -1,0 +1,117 @@
+//! Where media and the control plane are kept. Nobody outside of this crate knows files, Cassandra or memcached.
+//!
+//! The [`Store`] trait is narrow on purpose: record a candidate with its bytes, list records, read bytes, keep event
+//! entries. Whether a candidate may be replaced is decided by [`headwater_model::row::judge`] in every engine alike.
+//! An engine is accepted when it passes [`conformance`].
+
+pub mod slab;
+pub mod stamp;
+
+use std::ops::{Range, RangeInclusive};
+
+use async_trait::async_trait;
+use headwater_model::event::Entry;
+use headwater_model::row::{Claim, EventId, Key, Row};
+use headwater_model::{Rendition, Timestamp};
+
+pub use slab::Body;
+
+/// How an upload ended. All but [`Stored`](Published::Stored) left the store as it was.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Published {
+    /// Durable and announced: 201.
+    Stored(Row),
+    /// The same bytes were there: 200.
+    Same(Row),
+    /// Other bytes are there and stay: 409.
+    Final(Row),
+    /// The object exists and was to be created: 412.
+    Exists(Row),
+}
+
+/// Why the store did not do what it was asked. Nothing is half-done after any of these.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full: 507. Retry after space has come back.
+    #[error("the store is full: {0}; free space on the data volume or shorten dvr_window_s")]
+    Full(String),
+    /// The store does not answer or refuses for a while: 503. A retry is safe.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The bytes on disk are not those that were stored. A retry gives the same; another candidate may do.
+    #[error("stored bytes are damaged: {0}")]
+    Damaged(String),
+    /// There are no such bytes any more: they expired or were removed while being asked for.
+    #[error("the object is gone")]
+    Gone,
+    /// An event entry was written by somebody else in between: read again and retry.
+    #[error("the event was changed meanwhile (rev {current}); read it again and retry")]
+    Conflict {
+        /// The revision that stands.
+        current: u64,
+    },
+}
+
+/// What a store tells its listener, in stamp order, once it is durable and before the publisher is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// A candidate was recorded or replaced.
+    Published(Row),
+    /// A loose object or init segment was removed, or an object expired.
+    Removed(Key),
+    /// An event entry was written.
+    Entry(Entry),
+}
+
+/// Hears what became durable. Called by the store's own thread after each commit, also after a failed one with
+/// nothing in `notices`, because the watermark has moved. Must return quickly and must not call back into the store.
+pub trait Listener: Send + Sync {
+    /// Everything stamped up to [`Store::settled`] has been told when this returns.
+    fn announce(&self, notices: &[Notice]);
+}
+
+/// A store of media and of the control plane. Cheap to share behind an `Arc`.
+///
+/// Guarantees of every engine: when [`publish`](Store::publish) returns `Stored`, the object is durable, complete and
+/// readable in this region, and the listener has heard of it. A crash at any moment leaves an object whole or absent.
+/// Bytes read are the bytes published (checksums are verified on the way out) or an error.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Records `body` as `claim` says. Durable when it returns. Dropping the future does not undo it.
+    async fn publish(&self, claim: Claim, body: Body) -> Result<Published, StoreError>;
+
+    /// Removes an init segment or loose object; succeeds if there is none.
+    async fn remove(&self, key: Key) -> Result<(), StoreError>;
+
+    /// The records of a rendition's segments in a range of numbers, by number, then pipeline. At most `limit`.
+    async fn rows(
+        &self,
+        event: EventId,
+        rendition: &Rendition,
+        numbers: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
+
+    /// What a node must know of an event to start: the records of its init segments and loose objects, and for each
+    /// rendition the records of its last `recent` segment numbers.
+    async fn standing(&self, event: EventId, recent: usize) -> Result<Vec<Row>, StoreError>;
+
+    /// The bytes of a record, `range` of them (within `0..row.size`), verified.
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError>;
+
+    /// The bytes of a record if they are in memory: the live edge is served from here, without waiting.
+    fn hot(&self, row: &Row) -> Option<Body>;
+
+    /// Every event entry, the deleted ones too.
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError>;
+
+    /// Writes an event entry if the one that stands has revision `expected` (0: none stands). Durable and announced
+    /// when it returns. An entry that is gone frees the event's media in the background.
+    async fn write_entry(&self, entry: Entry, expected: u64) -> Result<(), StoreError>;
+
+    /// Everything stamped up to this moment has been announced (the watermark of architecture §4).
+    fn settled(&self) -> Timestamp;
+
+    /// The stamp clock: what a record committed now would be stamped. Never runs backwards, over restarts too.
+    fn stamp(&self) -> Timestamp;
+}

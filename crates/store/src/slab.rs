@@ -1,0 +1,340 @@
+//! Bodies. An upload's bytes are copied once, from the socket's buffer into slabs; the log writes from the slabs,
+//! and the live window and every response share them.
+//!
+//! The pool recycles slabs, because first writes to fresh pages cost more than everything else about an upload. It
+//! also holds the budget of uploads in progress: who finds it used up waits, and is refused when the wait is over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use headwater_model::row::Digest;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use twox_hash::XxHash3_128;
+
+/// Bytes of one slab: large enough that a MiB is few writes, small enough that the last one wastes little.
+pub const SLAB_BYTES: usize = 64 * 1024;
+/// A rest of up to this many bytes gets a buffer of its own size instead of a slab: manifests and short audio segments
+/// would otherwise pin ten times their size in the live window.
+const EXACT_BYTES_MAX: usize = 32 * 1024;
+
+/// Recycles slabs and limits how much uploads in progress may hold.
+pub struct Pool {
+    shared: Arc<Shared>,
+    budget: Arc<Semaphore>,
+}
+
+struct Shared {
+    free: Mutex<Vec<Vec<u8>>>,
+    /// Free slabs kept for reuse; past that they go back to the allocator.
+    free_max: usize,
+    /// Slabs in use, whoever holds them.
+    used: AtomicUsize,
+}
+
+impl Pool {
+    /// A pool whose uploads in progress hold at most `upload_bytes` in all.
+    #[must_use]
+    pub fn new(upload_bytes: usize) -> Self {
+        let slabs = upload_bytes.div_ceil(SLAB_BYTES).max(1);
+        // Recycling a quarter of the budget covers the uploads of a usual second; a burst beyond it pays for pages.
+        let free_max = (slabs / 4).max(16);
+        let shared = Shared { free: Mutex::default(), free_max, used: AtomicUsize::new(0) };
+        Self { shared: Arc::new(shared), budget: Arc::new(Semaphore::new(slabs)) }
+    }
+
+    /// A writer for a body, once the budget has room for `length` bytes (of a body of unknown length, for its first
+    /// slab). Waits in order of arrival.
+    pub async fn writer(&self, length: Option<u64>) -> Writer {
+        let slabs = length.map_or(1, |bytes| bytes.div_ceil(SLAB_BYTES as u64)).max(1);
+        let slabs = u32::try_from(slabs).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.budget).acquire_many_owned(slabs).await.ok();
+        Writer {
+            shared: Arc::clone(&self.shared),
+            budget: Arc::clone(&self.budget),
+            permit,
+            permitted: slabs as usize * SLAB_BYTES,
+            expected: length,
+            chunks: Vec::new(),
+            current: Slab { bytes: Vec::new(), home: None },
+            length: 0,
+            hasher: XxHash3_128::new(),
+        }
+    }
+
+    /// Bytes of slabs in use: by uploads, the live window and slow readers together.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.shared.used.load(Ordering::Relaxed) * SLAB_BYTES
+    }
+}
+
+/// A buffer that goes back to its pool when the last holder lets go.
+struct Slab {
+    bytes: Vec<u8>,
+    /// `None` for a buffer of its own size.
+    home: Option<Arc<Shared>>,
+}
+
+impl AsRef<[u8]> for Slab {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        let Some(home) = self.home.take() else { return };
+        home.used.fetch_sub(1, Ordering::Relaxed);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut free = home.free.lock();
+        if free.len() < home.free_max {
+            bytes.clear();
+            free.push(bytes);
+        }
+    }
+}
+
+impl Shared {
+    fn slab(self: &Arc<Self>) -> Slab {
+        self.used.fetch_add(1, Ordering::Relaxed);
+        let recycled = self.free.lock().pop();
+        let bytes = recycled.unwrap_or_else(|| Vec::with_capacity(SLAB_BYTES));
+        Slab { bytes, home: Some(Arc::clone(self)) }
+    }
+}
+
+/// Takes in the body of one upload: copies and hashes each frame while it is warm.
+pub struct Writer {
+    shared: Arc<Shared>,
+    budget: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+    permitted: usize,
+    expected: Option<u64>,
+    chunks: Vec<Bytes>,
+    current: Slab,
+    length: u64,
+    hasher: XxHash3_128,
+}
+
+impl Writer {
+    /// Appends `frame`; waits for the budget if the body has outgrown what it was admitted with.
+    pub async fn push(&mut self, frame: &[u8]) {
+        self.hasher.write(frame);
+        let mut rest = frame;
+        while !rest.is_empty() {
+            if self.current.bytes.len() == self.current.bytes.capacity() {
+                self.turn().await;
+            }
+            let room = self.current.bytes.capacity() - self.current.bytes.len();
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            self.current.bytes.extend_from_slice(now);
+            self.length += now.len() as u64;
+            rest = later;
+        }
+    }
+
+    /// Bytes taken in so far.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether nothing has been taken in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The whole body and the digest of its bytes. The budget is given back when the returned [`Admission`] drops.
+    #[must_use]
+    pub fn finish(mut self) -> (Body, Digest, Admission) {
+        self.seal();
+        let digest = Digest(self.hasher.finish_128());
+        (Body { chunks: self.chunks.into(), length: self.length }, digest, Admission { _permit: self.permit })
+    }
+
+    /// Seals the full buffer and opens the next.
+    async fn turn(&mut self) {
+        self.seal();
+        let taken = usize::try_from(self.length).unwrap_or(usize::MAX);
+        if taken + SLAB_BYTES > self.permitted && self.expected.is_none_or(|length| self.length >= length) {
+            let more = Arc::clone(&self.budget).acquire_owned().await.ok();
+            match (&mut self.permit, more) {
+                (Some(held), Some(more)) => held.merge(more),
+                (held, more) => *held = more,
+            }
+            self.permitted += SLAB_BYTES;
+        }
+        let rest = self.expected.map(|length| length.saturating_sub(self.length));
+        self.current = match rest {
+            Some(rest) if rest > 0 && rest <= EXACT_BYTES_MAX as u64 => {
+                Slab { bytes: Vec::with_capacity(rest as usize), home: None }
+            }
+            _ => self.shared.slab(),
+        };
+    }
+
+    fn seal(&mut self) {
+        let full = std::mem::replace(&mut self.current, Slab { bytes: Vec::new(), home: None });
+        if full.bytes.is_empty() {
+            return;
+        }
+        let small = full.home.is_some() && full.bytes.len() <= EXACT_BYTES_MAX && self.chunks.is_empty();
+        // A short body of unknown length moves out of its slab: it will live long, and a slab is worth keeping warm.
+        self.chunks.push(if small { Bytes::copy_from_slice(&full.bytes) } else { Bytes::from_owner(full) });
+    }
+}
+
+/// An upload's share of the budget, held until the store has its bytes.
+pub struct Admission {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The bytes of an object, in pieces that are shared and never copied. Clones are cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    chunks: Arc<[Bytes]>,
+    length: u64,
+}
+
+impl Body {
+    /// The bytes in all.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The pieces, none of them empty.
+    #[must_use]
+    pub fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// `range` of the bytes, shared. Clamped to what there is.
+    #[must_use]
+    pub fn slice(&self, range: std::ops::Range<u64>) -> Self {
+        if range.start == 0 && range.end >= self.length {
+            return self.clone();
+        }
+        let (mut chunks, mut offset) = (Vec::new(), 0u64);
+        for chunk in self.chunks.iter() {
+            let length = chunk.len() as u64;
+            let from = range.start.clamp(offset, offset + length) - offset;
+            let to = range.end.clamp(offset, offset + length) - offset;
+            if from < to {
+                chunks.push(chunk.slice(from as usize..to as usize));
+            }
+            offset += length;
+        }
+        chunks.into()
+    }
+
+    /// All bytes in one piece: copies unless there is only one.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        match &*self.chunks {
+            [] => Bytes::new(),
+            [one] => one.clone(),
+            many => many.concat().into(),
+        }
+    }
+
+    /// XXH3-128 of the bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut hasher = XxHash3_128::new();
+        self.chunks.iter().for_each(|chunk| hasher.write(chunk));
+        Digest(hasher.finish_128())
+    }
+}
+
+impl From<Vec<Bytes>> for Body {
+    fn from(mut chunks: Vec<Bytes>) -> Self {
+        chunks.retain(|chunk| !chunk.is_empty());
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { chunks: chunks.into(), length }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        vec![bytes].into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn written(pool: &Pool, length: Option<u64>, bytes: &[u8], frame: usize) -> (Body, Digest) {
+        let mut writer = pool.writer(length).await;
+        for piece in bytes.chunks(frame) {
+            writer.push(piece).await;
+        }
+        let (body, digest, _) = writer.finish();
+        (body, digest)
+    }
+
+    fn sample(length: usize) -> Vec<u8> {
+        (0..length).map(|index| (index * 31 % 251) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_pushed_is_what_the_body_holds() {
+        let pool = Pool::new(1 << 20);
+        for length in [0, 1, 1000, 32_768, 65_535, 65_536, 65_537, 200_000] {
+            for known in [None, Some(length as u64)] {
+                let bytes = sample(length);
+                let (body, digest) = written(&pool, known, &bytes, 7001).await;
+                assert_eq!(body.to_bytes(), bytes, "{length} {known:?}");
+                assert_eq!((body.len(), digest), (length as u64, body.digest()));
+            }
+        }
+        assert_eq!(pool.used_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn slices_share_and_agree_with_the_bytes() {
+        let pool = Pool::new(1 << 20);
+        let bytes = sample(150_000);
+        let (body, _) = written(&pool, None, &bytes, 10_000).await;
+        for (from, to) in [(0, 150_000), (0, 1), (65_535, 65_537), (140_000, 150_000), (5, 5), (149_999, 1 << 40)] {
+            let want = &bytes[from.min(bytes.len())..to.min(bytes.len())];
+            assert_eq!(body.slice(from as u64..to as u64).to_bytes(), want, "{from}..{to}");
+        }
+    }
+
+    #[tokio::test]
+    async fn slabs_are_recycled() {
+        let pool = Pool::new(1 << 20);
+        let (body, _) = written(&pool, Some(65_536), &sample(65_536), 65_536).await;
+        let address = body.chunks()[0].as_ptr();
+        assert_eq!(pool.used_bytes(), SLAB_BYTES);
+        drop(body);
+        let (again, _) = written(&pool, Some(65_536), &sample(65_536), 65_536).await;
+        assert_eq!(again.chunks()[0].as_ptr(), address);
+    }
+
+    #[tokio::test]
+    async fn uploads_past_the_budget_wait_for_others_to_end() {
+        let pool = Arc::new(Pool::new(4 * SLAB_BYTES));
+        let first = pool.writer(Some(4 * SLAB_BYTES as u64)).await;
+        let waiting = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.writer(Some(1)).await.len() }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        let (_, _, admission) = first.finish();
+        drop(admission);
+        assert_eq!(waiting.await.unwrap(), 0);
+    }
+}
