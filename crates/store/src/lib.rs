@@ -4,8 +4,14 @@
 //! entries. Whether a candidate may be replaced is decided by [`headwater_model::row::judge`] in every engine alike.
 //! An engine is accepted when it passes [`conformance`].
 
+pub mod codec;
+pub mod conformance;
+pub mod disk;
+pub mod dvr;
+pub mod log;
 pub mod slab;
 pub mod stamp;
+pub mod window;
 
 use std::ops::{Range, RangeInclusive};
 
@@ -14,6 +20,7 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Key, Row};
 use headwater_model::{Rendition, Timestamp};
 
+pub use log::Log;
 pub use slab::Body;
 
 /// How an upload ended. All but [`Stored`](Published::Stored) left the store as it was.
@@ -63,10 +70,12 @@ pub enum Notice {
     Entry(Entry),
 }
 
-/// Hears what became durable. Called by the store's own thread after each commit, also after a failed one with
-/// nothing in `notices`, because the watermark has moved. Must return quickly and must not call back into the store.
+/// Hears what became durable. Called by the store's own thread: for each commit with what it made durable, and again
+/// with nothing once the watermark has moved, after a failed commit too. Must return quickly and must not write to the
+/// store.
 pub trait Listener: Send + Sync {
-    /// Everything stamped up to [`Store::settled`] has been told when this returns.
+    /// These are durable, in stamp order. With nothing in `notices`: [`Store::settled`] has moved past all that was
+    /// told.
     fn announce(&self, notices: &[Notice]);
 }
 
