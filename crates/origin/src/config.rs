@@ -75,7 +75,12 @@ pub struct Publisher {
 
 impl Default for TenantConfig {
     fn default() -> Self {
-        Self { auto_events: true, default_document: toml::Table::new(), publishers: Vec::new(), events: BTreeMap::new() }
+        Self {
+            auto_events: true,
+            default_document: toml::Table::new(),
+            publishers: Vec::new(),
+            events: BTreeMap::new(),
+        }
     }
 }
 
@@ -145,7 +150,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] naming the key.
     pub fn events(&self) -> Result<Vec<(Tenant, EventName, Document)>, ConfigError> {
-        let all = self.tenants.iter().flat_map(|(tenant, config)| config.events.iter().map(move |event| (tenant, event)));
+        let all =
+            self.tenants.iter().flat_map(|(tenant, config)| config.events.iter().map(move |event| (tenant, event)));
         all.map(|(tenant, (event, table))| {
             let document = document(table, &format!("tenants.{tenant}.events.{event}"))?;
             Ok((tenant.clone(), event.clone(), document))
@@ -213,7 +219,10 @@ mod tests {
             ("publish = 'nowhere'", "publish"),
             ("region = 'a b'", "region"),
             ("upload_bytes = 1", "upload_bytes"),
-            ("[tenants.x.default_document]\nsegment = {duration = 0, timescale = 1}", "tenants.x.default_document.segment.duration"),
+            (
+                "[tenants.x.default_document]\nsegment = {duration = 0, timescale = 1}",
+                "tenants.x.default_document.segment.duration",
+            ),
             ("[[tenants.x.publishers]]\nuser = 'u'\nsecret = ''", "publishers[0].secret"),
         ] {
             let message = Config::from_toml(text).unwrap_err().to_string();
@@ -223,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_tenant_has_its_own_default_document() {
-        let config = Config::from_toml("[tenants.sport.default_document]\nsegment = {duration = 48, timescale = 25}").unwrap();
+        let config =
+            Config::from_toml("[tenants.sport.default_document]\nsegment = {duration = 48, timescale = 25}").unwrap();
         let tenants = config.tenants().unwrap();
         let document = tenants[&Tenant::new("sport").unwrap()].auto_document.clone().unwrap();
         assert_eq!(document.segment.duration(), 48);

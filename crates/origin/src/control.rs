@@ -44,7 +44,9 @@ pub enum ControlError {
     #[error(transparent)]
     Revision(#[from] RevisionError),
     /// 409: an event that never had media cannot end.
-    #[error("nothing of the event is published yet, so it has no last segment; delete it, or put a document with end_number")]
+    #[error(
+        "nothing of the event is published yet, so it has no last segment; delete it, or put a document with end_number"
+    )]
     NothingToEnd,
     /// 429.
     #[error("there are {EVENTS_MAX} events; delete some that are over")]
@@ -87,7 +89,12 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError`]; nothing has changed then.
-    pub async fn put(&self, tenant: &Tenant, name: &EventName, document: Document) -> Result<(Arc<Live>, Put), ControlError> {
+    pub async fn put(
+        &self,
+        tenant: &Tenant,
+        name: &EventName,
+        document: Document,
+    ) -> Result<(Arc<Live>, Put), ControlError> {
         let mut turn = self.turn.lock().await;
         self.known_tenant(tenant)?;
         let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {

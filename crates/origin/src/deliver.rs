@@ -70,7 +70,8 @@ async fn get(origin: &Origin, head: &http::request::Parts) -> Answer {
         Target::Segment { number: None, .. } => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
         Target::Init { rendition } => {
             let inits = live.tail(rendition.as_str()).map(|tail| tail.inits());
-            let rows = inits.into_iter().flat_map(|inits| inits.iter().map(|init| init.row.clone()).collect::<Vec<_>>());
+            let rows =
+                inits.into_iter().flat_map(|inits| inits.iter().map(|init| init.row.clone()).collect::<Vec<_>>());
             let ttl = Ttl::Seconds(event.document.segment.seconds_at_least(1));
             unnumbered(origin, &live, &route, rows.collect(), ttl).await
         }

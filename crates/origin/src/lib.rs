@@ -24,7 +24,8 @@ use std::time::Duration;
 use headwater_model::document::Document;
 use headwater_model::row::Object;
 use headwater_store::Store;
-use headwater_store::log::Log;
+use headwater_store::disk::Directory;
+use headwater_store::log::{Log, OpenError};
 use headwater_store::slab::Pool;
 use headwater_store::stamp::Clock;
 use headwater_wire::accept::{self, Drain, HalfClose};
@@ -96,7 +97,7 @@ pub enum StartError {
         /// The data directory.
         path: std::path::PathBuf,
         /// What is wrong with it.
-        error: headwater_store::log::OpenError,
+        error: OpenError,
     },
     /// The store was opened, but cannot be read.
     #[error("cannot read the store: {0}")]
@@ -188,8 +189,14 @@ impl Server {
 
     /// Serves until the origin's drain starts, then answers what is in hand and closes the store.
     pub fn run(self) {
-        let Self { origin, log, publish: (publish, publish_listener), deliver: (deliver, deliver_listener), ops, extra } =
-            self;
+        let Self {
+            origin,
+            log,
+            publish: (publish, publish_listener),
+            deliver: (deliver, deliver_listener),
+            ops,
+            extra,
+        } = self;
         let drain = &origin.drain;
         let writers = Arc::new(publish::Publish(Arc::clone(&origin)));
         let readers = Arc::new(deliver::Deliver(Arc::clone(&origin)));
@@ -223,11 +230,13 @@ fn runtime(name: &str) -> Result<Runtime, StartError> {
 fn open_store(config: &Config, clock: &Arc<dyn Clock>, catalog: &Arc<Catalog>) -> Result<Arc<Log>, StartError> {
     let failed = |error| StartError::Store { path: config.data.clone(), error };
     let options = headwater_store::log::Options {
-        window_bytes: config.window_bytes,
+        window_bytes: usize::try_from(config.window_bytes).unwrap_or(usize::MAX),
         dvr_bytes: config.dvr_bytes,
         ..Default::default()
     };
-    Log::open_dir(&config.data, options, Arc::clone(clock), Arc::clone(catalog) as _).map_err(failed)
+    let disk = Directory::open(&config.data)
+        .map_err(|error| failed(OpenError::Unreadable { place: config.data.display().to_string(), error }))?;
+    Log::open(options, Arc::clone(clock), Arc::new(disk), Arc::clone(catalog) as _).map_err(failed)
 }
 
 /// Tells the catalog what the store holds: events, init segments and loose objects, and the newest segments.
@@ -260,7 +269,12 @@ async fn restore(store: &dyn Store, catalog: &Catalog) -> Result<(), StartError>
 }
 
 /// Reads what a stored init segment says; one that cannot be read only costs checks of its media.
-async fn learn(store: &dyn Store, live: &live::Live, rendition: &headwater_model::Rendition, row: &headwater_model::Row) {
+async fn learn(
+    store: &dyn Store,
+    live: &live::Live,
+    rendition: &headwater_model::Rendition,
+    row: &headwater_model::Row,
+) {
     match store.read(row, 0..row.size).await {
         Ok(body) => {
             let source = headwater_media::source::Pieces::new(body.chunks());
@@ -272,7 +286,10 @@ async fn learn(store: &dyn Store, live: &live::Live, rendition: &headwater_model
     }
 }
 
-async fn put_events(control: &Control, events: Vec<(headwater_model::Tenant, headwater_model::EventName, Document)>) -> Result<(), StartError> {
+async fn put_events(
+    control: &Control,
+    events: Vec<(headwater_model::Tenant, headwater_model::EventName, Document)>,
+) -> Result<(), StartError> {
     for (tenant, event, document) in events {
         let put = control.put(&tenant, &event, document).await;
         put.map_err(|error| StartError::Event { tenant: tenant.to_string(), event: event.to_string(), error })?;

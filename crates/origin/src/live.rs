@@ -153,9 +153,8 @@ impl Live {
         let event = self.event.load();
         let silence = Millis((event.document.segment.nanos(3) / 1_000_000) as u64);
         let arrivals = self.arrivals.lock();
-        let is_healthy = |pipeline: &Pipeline| {
-            arrivals.iter().any(|(other, last)| other == pipeline && stamp <= *last + silence)
-        };
+        let is_healthy =
+            |pipeline: &Pipeline| arrivals.iter().any(|(other, last)| other == pipeline && stamp <= *last + silence);
         let pipelines = &event.document.rules.pipelines;
         let (mut first, then): (Vec<_>, Vec<_>) = pipelines.iter().cloned().partition(is_healthy);
         first.extend(then);
@@ -196,7 +195,8 @@ mod tests {
     #[test]
     fn silent_pipelines_come_last() {
         let live = live("{}");
-        let order = |stamp| live.preference(Timestamp::from_millis(stamp)).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let order =
+            |stamp| live.preference(Timestamp::from_millis(stamp)).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(order(0), ["a", "b"]);
         live.record(&segment_row("v", 1, "b", 1000));
         assert_eq!(order(7000), ["b", "a"]);

@@ -94,11 +94,13 @@ impl Default for Metrics {
             let responses = Key::from_parts("headwater_responses_total", all);
             (responses, duration)
         });
-        let delivered =
-            delivered.map(|(count, time)| (recorder.register_counter(&count, &METADATA), recorder.register_histogram(&time, &METADATA)));
+        let delivered = delivered.map(|(count, time)| {
+            (recorder.register_counter(&count, &METADATA), recorder.register_histogram(&time, &METADATA))
+        });
         Self {
             handle: recorder.handle(),
-            publish_duration: recorder.register_histogram(&Key::from_name("headwater_publish_duration_seconds"), &METADATA),
+            publish_duration: recorder
+                .register_histogram(&Key::from_name("headwater_publish_duration_seconds"), &METADATA),
             publish_slow: recorder.register_counter(&Key::from_name("headwater_publish_slow_total"), &METADATA),
             delivered: delivered.collect(),
             held: recorder.register_gauge(&Key::from_name("headwater_held_requests"), &METADATA),

@@ -45,7 +45,8 @@ impl Handler for Publish {
             Method::DELETE => delete(&self.0, request).await,
             Method::OPTIONS => options(),
             other => {
-                let detail = format!("{other} is not for publishers; use PUT, POST or DELETE, and GET on the deliver listener");
+                let detail =
+                    format!("{other} is not for publishers; use PUT, POST or DELETE, and GET on the deliver listener");
                 Problem::new(405, "wrong-method", "Wrong method", detail).header(header::ALLOW, ALLOWED).into()
             }
         };
@@ -185,7 +186,9 @@ fn coming(origin: &Origin, route: &Route) -> Result<Event, Problem> {
 }
 
 fn no_timescale(path: &str) -> Problem {
-    let detail = format!("`{path}` names a media time, but the timescale of its rendition is not known; declare renditions[].timescale or publish the init segment first");
+    let detail = format!(
+        "`{path}` names a media time, but the timescale of its rendition is not known; declare renditions[].timescale or publish the init segment first"
+    );
     Problem::new(422, "unknown-timescale", "Unknown timescale", detail).field("timescale")
 }
 
@@ -206,7 +209,9 @@ fn check_number(event: &Event, number: u64, wall: Timestamp) -> Result<(), Probl
     if ahead > most {
         let detail = format!(
             "segment {number} begins {}.{:03} s from now, and publish_ahead_max_s is {}; a clock is wrong, or the numbering does not start at availability_start_time",
-            ahead / 1000, ahead % 1000, document.publish_ahead_max_s
+            ahead / 1000,
+            ahead % 1000,
+            document.publish_ahead_max_s
         );
         return refused(422, "too-early", "Published too early", detail);
     }
@@ -244,12 +249,7 @@ async fn probe(body: &mut Inbound) -> Response {
 }
 
 /// Judges and stores a whole upload.
-async fn record(
-    origin: &Origin,
-    upload: Upload,
-    received: Received,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+async fn record(origin: &Origin, upload: Upload, received: Received, headers: &HeaderMap) -> Result<Response, Problem> {
     let Received { body, digest, admission } = received;
     if body.is_empty() {
         let detail = "there are no bytes to store; to test the publishing point, use the event's base path";
@@ -301,7 +301,8 @@ fn defects(
     let reported = inspect::reported(headers);
     let all = inspect::judged(reported, mode, &upload.event.document, &upload.route.path, *number, track, body);
     if mode == Inspect::Reject && !all.is_empty() {
-        let detail = format!("the segment is defective ({all}) and the event's inspect is `reject`; nothing was stored");
+        let detail =
+            format!("the segment is defective ({all}) and the event's inspect is `reject`; nothing was stored");
         return Err(Problem::new(422, "defective", "Defective segment", detail)
             .field("body")
             .header(http::HeaderName::from_static(inspect::DEFECTS_HEADER), &all.to_string()));
@@ -328,7 +329,9 @@ fn learn(live: &Live, published: &Published, body: &Body) {
     let Object::Init { rendition } = &row.key.object else { return };
     match Init::read(&Pieces::new(body.chunks())) {
         Ok(facts) => live.tail_or_new(rendition).learn(row, &Arc::new(facts)),
-        Err(error) => tracing::warn!(%rendition, pipeline = %row.key.pipeline, %error, "stored an init segment that says nothing"),
+        Err(error) => {
+            tracing::warn!(%rendition, pipeline = %row.key.pipeline, %error, "stored an init segment that says nothing")
+        }
     }
 }
 

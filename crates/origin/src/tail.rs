@@ -244,9 +244,9 @@ mod tests {
     fn pipelines(known: Known) -> Option<Vec<String>> {
         match known {
             Known::Beyond => None,
-            Known::Slot(slot) => Some(slot.map_or_else(Vec::new, |slot| {
-                slot.rows.iter().map(|row| row.key.pipeline.to_string()).collect()
-            })),
+            Known::Slot(slot) => Some(
+                slot.map_or_else(Vec::new, |slot| slot.rows.iter().map(|row| row.key.pipeline.to_string()).collect()),
+            ),
         }
     }
 

@@ -223,7 +223,10 @@ fn describe(headers: &mut HeaderMap, media: &Media) {
     if !row.defects.is_empty() {
         set(HeaderName::from_static(DEFECTS_HEADER), &row.defects.to_string());
     }
-    set(CACHE_STATUS, if media.source == "memory" { "headwater; hit; detail=memory" } else { "headwater; hit; detail=store" });
+    set(
+        CACHE_STATUS,
+        if media.source == "memory" { "headwater; hit; detail=memory" } else { "headwater; hit; detail=store" },
+    );
     if let Object::Segment { number, .. } = row.key.object {
         headers.insert(SEGMENT, number.into());
     }
@@ -249,7 +252,8 @@ fn condition(headers: &HeaderMap, row: &Row) -> Condition {
     if headers.contains_key(header::IF_NONE_MATCH) {
         return if names(headers, header::IF_NONE_MATCH, row) { Condition::NotModified } else { Condition::Send };
     }
-    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| Timestamp::parse_http_date(value.to_str().ok()?));
+    let since =
+        headers.get(header::IF_MODIFIED_SINCE).and_then(|value| Timestamp::parse_http_date(value.to_str().ok()?));
     match since {
         Some(since) if row.published.seconds() <= since.seconds() => Condition::NotModified,
         _ => Condition::Send,
@@ -260,7 +264,10 @@ fn condition(headers: &HeaderMap, row: &Row) -> Condition {
 fn names(headers: &HeaderMap, field: HeaderName, row: &Row) -> bool {
     let tag = etag(row);
     let values = headers.get_all(field).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }
 
 /// 200, 206 or 416.
@@ -314,7 +321,9 @@ fn requested(headers: &HeaderMap, row: &Row) -> Requested {
     let Some((first, last)) = value.get(6..).filter(|_| unit).and_then(|spec| spec.trim().split_once('-')) else {
         return Requested::All;
     };
-    let number = |text: &str| (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX));
+    let number = |text: &str| {
+        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX))
+    };
     let range = match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(row.size),
         (Some(first), None) if last.is_empty() => first..row.size,

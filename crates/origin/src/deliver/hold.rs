@@ -42,7 +42,9 @@ pub async fn settle(
 ) -> Settled {
     let mut holding = Holding { origin, started: None };
     loop {
-        let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else { return Settled::Unknown };
+        let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else {
+            return Settled::Unknown;
+        };
         let Some(tail) = live.tail(rendition) else { return Settled::Unknown };
         // Most requests are answered at once: only those that are held join the waiters, and look again afterwards.
         match look(origin, &live, &tail, number, Arrival { stamp: arrived, held: *held }).await {

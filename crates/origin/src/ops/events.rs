@@ -145,10 +145,7 @@ async fn delete(
 /// The events of a tenant, by name.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/events", tag = "events", params(("tenant" = String, Path)),
     responses((status = 200, body = Vec<EventView>), (status = 404, description = "no such tenant")))]
-async fn list(
-    State(origin): State<Arc<Origin>>,
-    Path(tenant): Path<String>,
-) -> Result<Json<Vec<EventView>>, Refused> {
+async fn list(State(origin): State<Arc<Origin>>, Path(tenant): Path<String>) -> Result<Json<Vec<EventView>>, Refused> {
     let (tenant, _) = names(&tenant, "any")?;
     if origin.control.tenant(tenant.as_str()).is_none() {
         return Err(refused(ControlError::UnknownTenant(tenant.to_string())));

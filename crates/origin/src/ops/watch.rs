@@ -10,7 +10,8 @@ use http::header;
 use crate::Origin;
 
 pub(super) fn router() -> Router<Arc<Origin>> {
-    let script = || async { ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("watch/watch.js")) };
+    let script =
+        || async { ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("watch/watch.js")) };
     Router::new()
         .route("/watch", get(|| async { Html(include_str!("watch/watch.html")) }))
         .route("/watch.js", get(script))

@@ -64,8 +64,7 @@ pub fn store_problem(error: &StoreError) -> Problem {
         StoreError::Full(_) => Problem::new(507, "store-full", "The store is full", detail),
         StoreError::Conflict { .. } => Problem::new(409, "conflict", "Changed meanwhile", detail),
         StoreError::Unavailable(_) | StoreError::Damaged(_) | StoreError::Gone => {
-            Problem::new(503, "store-unavailable", "The store is unavailable", detail)
-                .header(header::RETRY_AFTER, "1")
+            Problem::new(503, "store-unavailable", "The store is unavailable", detail).header(header::RETRY_AFTER, "1")
         }
     }
 }
@@ -79,7 +78,9 @@ pub fn control_problem(error: &ControlError) -> Problem {
         ControlError::Revision(headwater_model::event::RevisionError::Fixed { field }) => {
             Problem::new(409, "fixed-field", "The field is fixed once media is stored", detail).field(*field)
         }
-        ControlError::Revision(_) => Problem::new(409, "too-many-changes", "Too many changes", detail).field("pipelines"),
+        ControlError::Revision(_) => {
+            Problem::new(409, "too-many-changes", "Too many changes", detail).field("pipelines")
+        }
         ControlError::NothingToEnd => Problem::new(409, "nothing-to-end", "Nothing is published", detail),
         ControlError::TooManyEvents => Problem::new(429, "too-many-events", "Too many events", detail),
         ControlError::Store(error) => store_problem(error),

@@ -23,7 +23,8 @@ pub fn credential(tenant: &TenantSpec, headers: &HeaderMap, peer: IpAddr) -> Res
         if peer.to_canonical().is_loopback() {
             return Ok(None);
         }
-        let detail = "this tenant has no publishers, so it is open to this machine alone; add [[tenants.NAME.publishers]]";
+        let detail =
+            "this tenant has no publishers, so it is open to this machine alone; add [[tenants.NAME.publishers]]";
         return Err(Problem::new(403, "not-local", "Publishing is open to this machine alone", detail));
     }
     let Some(given) = headers.get(header::AUTHORIZATION) else {

@@ -64,7 +64,8 @@ fn claimed_sha256(headers: &HeaderMap) -> Result<Option<(&'static str, Vec<u8>)>
         let text = value.to_str().unwrap_or("");
         let member = text.split(',').map(str::trim).find_map(|member| member.strip_prefix("sha-256="));
         let Some(member) = member else { continue };
-        let decoded = member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).and_then(|b64| BASE64.decode(b64).ok());
+        let decoded =
+            member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).and_then(|b64| BASE64.decode(b64).ok());
         match decoded {
             Some(bytes) if bytes.len() == 32 => return Ok(Some((field, bytes))),
             _ => {
@@ -91,9 +92,7 @@ pub fn too_large(limit: u64) -> Problem {
 }
 
 fn no_memory() -> Problem {
-    let detail = format!(
-        "uploads in progress hold all of upload_bytes and {} s have passed; try again",
-        MEMORY_WAIT.as_secs()
-    );
+    let detail =
+        format!("uploads in progress hold all of upload_bytes and {} s have passed; try again", MEMORY_WAIT.as_secs());
     Problem::new(503, "no-memory", "No memory for another upload", detail).header(http::header::RETRY_AFTER, "1")
 }
