@@ -12,7 +12,7 @@ use crate::ops::{OpsArgs, call};
 
 /// Puts, shows, lists, ends and deletes events.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     ops: OpsArgs,
     #[command(subcommand)]
@@ -52,7 +52,7 @@ enum Command {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let ops = &args.ops;
     match args.command {
         Command::Put { event, document } => {

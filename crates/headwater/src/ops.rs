@@ -10,20 +10,20 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Where the ops API is, and how results are shown.
 #[derive(clap::Args, Clone, Debug)]
-pub struct OpsArgs {
+pub(crate) struct OpsArgs {
     /// The ops API of the server.
     #[arg(long, env = "HEADWATER_OPS", default_value = "http://127.0.0.1:7090", global = true, value_name = "URL")]
-    pub ops: String,
+    pub(crate) ops: String,
     /// Print the server's JSON instead of text for people.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Calls the ops API and returns what a success says.
 ///
 /// # Errors
 /// The server cannot be reached, or refuses: its reason, field and remedy.
-pub fn call(args: &OpsArgs, method: Method, path: &str, body: Vec<u8>) -> Result<serde_json::Value> {
+pub(crate) fn call(args: &OpsArgs, method: Method, path: &str, body: Vec<u8>) -> Result<serde_json::Value> {
     // HEADWATER_OPS of `serve` is an address; here it may be one too.
     let base = if args.ops.contains("://") { args.ops.clone() } else { format!("http://{}", args.ops) };
     let url = format!("{}{path}", base.trim_end_matches('/'));

@@ -14,40 +14,40 @@ use headwater_store::stamp::SystemClock;
 /// Each flag has an environment variable and a key of the same name in the configuration file; the flag wins, then the
 /// variable, then the file.
 #[derive(ClapArgs, Clone, Debug, Default)]
-pub struct Args {
+pub(crate) struct Args {
     /// The configuration file, in TOML.
     #[arg(long, env = "HEADWATER_CONFIG")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// The data directory of the embedded engine [default: headwater-data].
     #[arg(long, env = "HEADWATER_DATA")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// Where packagers publish [default: 127.0.0.1:7070].
     #[arg(long, env = "HEADWATER_PUBLISH", value_name = "ADDR:PORT", value_parser = address)]
-    pub publish: Option<SocketAddr>,
+    pub(crate) publish: Option<SocketAddr>,
     /// Where caches and players read [default: 127.0.0.1:7080].
     #[arg(long, env = "HEADWATER_DELIVER", value_name = "ADDR:PORT", value_parser = address)]
-    pub deliver: Option<SocketAddr>,
+    pub(crate) deliver: Option<SocketAddr>,
     /// Where operators look [default: 127.0.0.1:7090].
     #[arg(long, env = "HEADWATER_OPS", value_name = "ADDR:PORT", value_parser = address)]
-    pub ops: Option<SocketAddr>,
+    pub(crate) ops: Option<SocketAddr>,
     /// A file that gets the URLs as JSON once all listeners answer.
     #[arg(long, env = "HEADWATER_READY_FILE", value_name = "FILE")]
-    pub ready_file: Option<PathBuf>,
+    pub(crate) ready_file: Option<PathBuf>,
     /// The region of this node [default: local].
     #[arg(long, env = "HEADWATER_REGION")]
-    pub region: Option<Region>,
+    pub(crate) region: Option<Region>,
     /// Largest upload, in bytes [default: 64 MiB].
     #[arg(long, env = "HEADWATER_BODY_BYTES_MAX", value_name = "BYTES")]
-    pub body_bytes_max: Option<u64>,
+    pub(crate) body_bytes_max: Option<u64>,
     /// Memory for uploads in progress, in bytes [default: 128 MiB].
     #[arg(long, env = "HEADWATER_UPLOAD_BYTES", value_name = "BYTES")]
-    pub upload_bytes: Option<u64>,
+    pub(crate) upload_bytes: Option<u64>,
     /// Memory for the newest segments, in bytes [default: 256 MiB].
     #[arg(long, env = "HEADWATER_WINDOW_BYTES", value_name = "BYTES")]
-    pub window_bytes: Option<u64>,
+    pub(crate) window_bytes: Option<u64>,
     /// Memory for DVR reads, in bytes [default: 128 MiB].
     #[arg(long, env = "HEADWATER_DVR_BYTES", value_name = "BYTES")]
-    pub dvr_bytes: Option<u64>,
+    pub(crate) dvr_bytes: Option<u64>,
 }
 
 impl Args {
@@ -55,7 +55,7 @@ impl Args {
     ///
     /// # Errors
     /// The file cannot be read, or a key is wrong.
-    pub fn config(&self) -> Result<Config> {
+    pub(crate) fn config(&self) -> Result<Config> {
         let mut config = match &self.config {
             None => Config::default(),
             Some(path) => {
@@ -92,7 +92,7 @@ fn set<T>(key: &mut T, given: Option<T>) {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     raise_descriptor_limit();
     let config = args.config()?;
     let ready_file = config.ready_file.clone();
@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Drains on the first signal; the second ends the process at once.
-pub async fn drain_on_signal(origin: Arc<Origin>) {
+pub(crate) async fn drain_on_signal(origin: Arc<Origin>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -124,7 +124,7 @@ pub async fn drain_on_signal(origin: Arc<Origin>) {
 }
 
 /// Writes the ready file once every listener has answered: whole, or not at all.
-pub async fn announce_ready(origin: &Origin, path: &Path) {
+pub(crate) async fn announce_ready(origin: &Origin, path: &Path) {
     let Addresses { publish, deliver, ops } = origin.addresses;
     let client = headwater_wire::client::Client::default();
     let probes = [(publish, http::Method::OPTIONS), (deliver, http::Method::OPTIONS), (ops, http::Method::GET)];
@@ -162,7 +162,7 @@ fn welcome(addresses: &Addresses) -> String {
 }
 
 /// Held requests and players cost a descriptor each; the default of 1,024 is gone with the first goal.
-pub fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum
