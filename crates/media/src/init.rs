@@ -72,7 +72,7 @@ pub struct Track {
     pub codec: Option<String>,
     /// Width and height in pixels.
     pub size: Option<(u16, u16)>,
-    /// Sound channels and samples a second.
+    /// Sound channels and samples a second, as the sample entry has them (many packagers write 2 channels for mono).
     pub sound: Option<(u16, u32)>,
     /// ISO 639-2, like `eng`; `None` if undetermined.
     pub language: Option<String>,
