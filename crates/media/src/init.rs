@@ -78,6 +78,9 @@ pub struct Track {
     pub language: Option<String>,
     /// What holds for samples that say nothing themselves (`trex`).
     pub defaults: Defaults,
+    /// Media time at which presentation begins (`elst`): what comes before it is an encoder's run-up or the room that
+    /// reordered frames need.
+    pub edit_start: u64,
 }
 
 /// What an init segment says.
@@ -187,11 +190,32 @@ fn read_trak(trak: &Child<'_>) -> Result<Option<Track>, Broken> {
             let times = if version == 1 { 16 } else { 8 };
             let id = fields.take(times).and_then(|_| fields.u32());
             track.id = id.ok_or_else(|| child.too_short())?;
+        } else if child.is(b"edts") {
+            track.edit_start = read_edts(&child).map_err(|broken| child.inside(broken))?;
         } else if child.is(b"mdia") {
             read_mdia(&child, &mut track).map_err(|broken| child.inside(broken))?;
         }
     }
     Ok(Some(track).filter(|track| track.id > 0 && track.timescale > 0))
+}
+
+/// The media time of the first edit that shows media; 0 without one. Empty edits move a track as a whole against the
+/// others: they say nothing about where a segment begins.
+fn read_edts(edts: &Child<'_>) -> Result<u64, Broken> {
+    let Some(elst) = edts.children().find(b"elst")? else { return Ok(0) };
+    let (version, _, mut fields) = elst.full()?;
+    fields.u32().ok_or_else(|| elst.too_short())?;
+    loop {
+        let time = match version {
+            1 => fields.u64().and_then(|_| fields.u64()).map(|time| time as i64),
+            _ => fields.u32().and_then(|_| fields.u32()).map(|time| i64::from(time as i32)),
+        };
+        match (time.map(u64::try_from), fields.u32()) {
+            (Some(Ok(start)), _) => return Ok(start),
+            (Some(Err(_)), Some(_)) => {}
+            _ => return Ok(0),
+        }
+    }
 }
 
 fn read_mdia(mdia: &Child<'_>, track: &mut Track) -> Result<(), Broken> {

@@ -50,11 +50,12 @@ fn both_versions_of_tfdt_are_read() {
 }
 
 #[test]
-fn composition_offsets_are_stepped_over_in_both_versions_of_trun() {
+fn the_first_composition_offset_is_signed_in_version_1_of_trun() {
     let tfhd = full(b"tfhd", 0, 0, &[1]);
-    for version in [0, 1] {
+    for (version, expected) in [(0, i64::from(u32::MAX)), (1, -1)] {
         let trun = full(b"trun", version, TRUN_DURATION | TRUN_COMPOSITION, &[2, 10, u32::MAX, 11, 0]);
-        assert_eq!(read(&[&tfhd, &trun], TREX).samples.total(), Some(21));
+        let track = read(&[&tfhd, &trun, &trun], TREX);
+        assert_eq!((track.samples.total(), track.first_composition), (Some(42), expected));
     }
 }
 

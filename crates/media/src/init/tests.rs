@@ -45,6 +45,21 @@ fn long_versions_of_headers_are_read() {
 }
 
 #[test]
+fn presentation_starts_at_the_first_edit_that_shows_media() {
+    let start = |elst: &[u8]| {
+        let tkhd = full(b"tkhd", 0, 3, &[0, 0, 1]);
+        let mdia = boxed(b"mdia", &[&full(b"mdhd", 0, 0, &[0, 0, 1000, 0, 0])]);
+        let moov = boxed(b"moov", &[&boxed(b"trak", &[&tkhd, &boxed(b"edts", &[elst]), &mdia])]);
+        Init::read(&moov).expect("sound").main().edit_start
+    };
+    assert_eq!(start(&full(b"elst", 0, 0, &[1, 0, 1024, 0x1_0000])), 1024);
+    assert_eq!(start(&full(b"elst", 0, 0, &[2, 5000, u32::MAX, 0x1_0000, 0, 7, 0x1_0000])), 7);
+    assert_eq!(start(&full(b"elst", 1, 0, &[1, 0, 0, 1, 1024, 0x1_0000])), (1 << 32) + 1024);
+    assert_eq!(start(&full(b"elst", 0, 0, &[u32::MAX, 0])), 0);
+    assert_eq!(start(&[]), 0);
+}
+
+#[test]
 fn what_is_no_init_segment_says_why() {
     assert_eq!(Init::read(&boxed(b"ftyp", &[b"cmfc"])), Err(NoInit::NoMoov));
     assert_eq!(Init::read(b""), Err(NoInit::NoMoov));

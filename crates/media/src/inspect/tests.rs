@@ -80,6 +80,21 @@ fn a_start_more_than_one_sample_off_is_a_discontinuity() {
 }
 
 #[test]
+fn reordered_frames_and_run_up_are_no_discontinuity() {
+    let tfhd = full(b"tfhd", 0, 0x28, &[1, 512, 0]);
+    let trun = [full(b"trun", 1, 0x800, &[1, 1024]), full(b"trun", 0, 0, &[49])].concat();
+    let expectation = two_seconds(1, TrackKind::Video);
+    let early = |by: u32| segment(&[&tfhd, &full(b"tfdt", 0, 0, &[25_600 - by]), &trun]);
+    assert_eq!(found(&early(1024), &expectation), "", "decoded two frames ahead of its time");
+    assert_eq!(found(&early(3000), &expectation), "discontinuity;offset=-3000");
+
+    let mut primed = two_seconds(1, TrackKind::Audio);
+    primed.track = TrackFacts { timescale: Some(48_000), edit_start: 1024, ..primed.track };
+    assert_eq!(found(&of_samples(97_280, 94, 1024), &primed), "");
+    assert_eq!(found(&of_samples(98_304, 94, 1024), &primed), "discontinuity;offset=2304");
+}
+
+#[test]
 fn without_a_timescale_only_what_needs_none_is_found() {
     let mut expectation = video();
     for timescale in [None, Some(0)] {
