@@ -169,13 +169,8 @@ impl<'s, S: Source + ?Sized> TopLevel<'s, S> {
         self.left = left;
         let prefix = self.source.slice(start..total.min(start.saturating_add(HEADER_READ))).unwrap_or_default();
         let kind = prefix.get(4..8).and_then(|kind| kind.try_into().ok()).map(FourCc);
-        match kind {
-            // Too little to tell a cut header from something that never was a box: it depends on what came before.
-            None if start == 0 => return Err(Broken::malformed(start, "no box at all")),
-            Some(kind) if !kind.is_printable() => {
-                return Err(Broken::malformed(start, "the box type is not printable"));
-            }
-            _ => {}
+        if kind.is_some_and(|kind| !kind.is_printable()) {
+            return Err(Broken::malformed(start, "the box type is not printable"));
         }
         let Some((kind, len, extent)) = header(&prefix) else { return Err(Broken::Incomplete { at: start }) };
         let size = match extent {
@@ -187,8 +182,7 @@ impl<'s, S: Source + ?Sized> TopLevel<'s, S> {
         }
         match start.checked_add(size) {
             Some(end) if end <= total => Ok(Header { kind, start, payload: start + len, end }),
-            _ if kind.is_top_level() => Err(Broken::Incomplete { at: start }),
-            _ => Err(Broken::malformed(start, "a box of unknown type reaches past the end")),
+            _ => Err(Broken::Incomplete { at: start }),
         }
     }
 }

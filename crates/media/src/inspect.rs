@@ -6,7 +6,7 @@ use headwater_model::SegmentDuration;
 use headwater_model::defect::{Defect, DefectKind, Defects};
 use headwater_model::document::Document;
 
-use crate::boxes::{Broken, Header, TopLevel};
+use crate::boxes::{Broken, FourCc, Header, TopLevel};
 use crate::fragment::{Defaults, Fragment, Tally, TrackFragment};
 use crate::init::{Track, TrackKind};
 use crate::kind::Container;
@@ -99,7 +99,7 @@ pub fn inspect<S: Source + ?Sized>(source: &S, expectation: &Expectation) -> Ins
         return Inspection::default();
     }
     let mut scan = Scan::default();
-    let broken = scan.read(source, expectation.track).err();
+    let broken = scan.read(source, expectation.track).err().map(|broken| settle(broken, source));
     let mut found = Inspection {
         broken,
         fragments: scan.fragments,
@@ -257,6 +257,19 @@ impl Scan {
     fn no_sync(&self, kind: TrackKind) -> Option<Defect> {
         let matters = !matches!(kind, TrackKind::Audio | TrackKind::Text);
         (matters && self.starts_with_sync == Some(false)).then(|| Defect::new(DefectKind::NoSync, &[]))
+    }
+}
+
+/// More bytes could make something of almost any text: a box of 1.4 GB whose type is ` ver`. A body that is not going
+/// to grow was cut only if it began like boxes and a box that we know is the one that is cut.
+fn settle<S: Source + ?Sized>(broken: Broken, source: &S) -> Broken {
+    let Broken::Incomplete { at } = broken else { return broken };
+    match source.slice(at.saturating_add(4)..at.saturating_add(8)).as_deref() {
+        Some(&[a, b, c, d]) if !FourCc([a, b, c, d]).is_top_level() => {
+            Broken::malformed(at, "a box of unknown type reaches past the end")
+        }
+        None if at == 0 => Broken::malformed(at, "too short for a box"),
+        _ => broken,
     }
 }
 

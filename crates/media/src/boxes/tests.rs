@@ -34,7 +34,7 @@ fn a_uuid_belongs_to_the_header() {
 #[test]
 fn bytes_that_end_early_are_incomplete() {
     let whole = [boxed(b"styp", &[b"msdh\0\0\0\0"]), boxed(b"mdat", &[&[1; 100]])].concat();
-    for len in 8..whole.len() {
+    for len in 1..whole.len() {
         let cut = walk(&whole[..len]);
         assert_eq!(cut.is_err(), len != 16, "{len}");
         assert!(!is_malformed(cut), "{len}");
@@ -44,15 +44,11 @@ fn bytes_that_end_early_are_incomplete() {
 #[test]
 fn impossible_bytes_are_malformed() {
     for bytes in [
-        &b"x"[..],
-        b"garbage",
-        b"\0\0\0\x07free",
+        &b"\0\0\0\x07free"[..],
         b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x0f",
         b"WEBVTT\n\n00:00:00.000 --> 00:00:01.000",
         b"\x47\x40\x00\x10\x00\x00\xb0\x0d\x00\x01\xc1\x00\x00",
         b"#EXTM3U\n#EXT-X-VERSION:7",
-        b"<?xml version=\"1.0\"?><MPD/>",
-        b"{\"a json\": \"document\"}",
     ] {
         assert!(is_malformed(walk(bytes)), "{}", bytes.escape_ascii());
     }

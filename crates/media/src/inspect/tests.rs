@@ -183,7 +183,18 @@ fn a_segment_cut_anywhere_is_never_taken_for_sound() {
 fn what_is_no_media_segment_is_malformed_where_the_path_claims_mp4() {
     let init = Clip::builtin().renditions()[0].init();
     let progressive = [boxed(b"ftyp", &[b"isom"]), boxed(b"mdat", &[b"x"]), boxed(b"moov", &[])].concat();
-    for bytes in [init, &progressive, b"", b"WEBVTT\n\n", b"\x47\x40\x11\x10\x00\x42\xf0\x25"] {
+    for bytes in [
+        init,
+        &progressive,
+        b"",
+        b"x",
+        b"garbage",
+        b"hello world, this is no box",
+        b"WEBVTT\n\n",
+        b"\x47\x40\x11\x10\x00\x42\xf0\x25",
+        b"<?xml version=\"1.0\"?><MPD/>",
+        b"{\"a json\": \"document\"}",
+    ] {
         assert_eq!(found(bytes, &video()), "malformed", "{}", bytes[..bytes.len().min(20)].escape_ascii());
         let elsewhere = Expectation { container: Container::Other, ..video() };
         assert_eq!(found(bytes, &elsewhere), "");
