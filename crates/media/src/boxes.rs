@@ -319,6 +319,11 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
+    /// Without the first `skip` bytes.
+    pub(crate) fn at(bytes: &'a [u8], skip: usize) -> Option<Self> {
+        bytes.get(skip..).map(Self)
+    }
+
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;

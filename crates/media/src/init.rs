@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::boxes::{Broken, Child, Children, Reader, TopLevel};
+use crate::boxes::{Broken, Child, Children, TopLevel};
 use crate::codec::{self, Described};
 use crate::fragment::Defaults;
 use crate::source::Source;
@@ -267,11 +267,6 @@ fn language(packed: u16) -> Option<String> {
     let letters = [10, 5, 0].map(|shift| ((packed >> shift) & 0x1f) as u8 + 0x60);
     let text = String::from_utf8(letters.to_vec()).ok()?;
     (text != "und" && text.bytes().all(|byte| byte.is_ascii_lowercase())).then_some(text)
-}
-
-/// The offset that [`Reader`] needs is the caller's: kept here so that `codec` and `init` share one.
-pub(crate) fn fields(bytes: &[u8], skip: usize) -> Option<Reader<'_>> {
-    bytes.get(skip..).map(Reader::new)
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 //! and the built-in test content. No async, no clock, no I/O; no input makes it panic, allocate without bound or
 //! read media payload.
 //!
-//! Read in this order: [`source`], [`boxes`], [`fragment`], [`inspect`], [`init`], [`kind`], [`content`].
+//! Read in this order: [`source`], [`boxes`], [`fragment`], [`mod@inspect`], [`init`], [`kind`], [`content`].
 
 pub mod boxes;
 #[cfg(test)]
 mod build;
 pub mod chunk;
-pub mod codec;
+mod codec;
 pub mod content;
 pub mod fragment;
 pub mod init;
