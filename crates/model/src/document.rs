@@ -125,7 +125,7 @@ impl Document {
         let mut reader = serde_json::Deserializer::from_slice(json);
         let raw: Raw = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
-            let field = if path == "." { "document".to_owned() } else { path };
+            let field = if path == "." || path == "?" { "document".to_owned() } else { path };
             Invalid::new(field, error.into_inner().to_string())
         })?;
         reader.end().map_err(|error| Invalid::new("document", error.to_string()))?;

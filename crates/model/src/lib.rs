@@ -3,6 +3,7 @@
 //!
 //! Read in this order: [`name`], [`time`], [`template`], [`document`], [`event`], [`row`], [`selection`], [`decision`].
 
+pub mod decision;
 pub mod defect;
 pub mod document;
 pub mod event;
@@ -11,6 +12,7 @@ pub mod name;
 pub mod outcome;
 pub mod row;
 
+pub mod selection;
 pub mod template;
 pub mod time;
 
