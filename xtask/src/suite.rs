@@ -1,7 +1,7 @@
 //! `cargo xtask test`: what must hold before a change is merged, in the order in which it is cheapest to learn.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -64,7 +64,7 @@ fn end_to_end() -> Result<(Vec<String>, Vec<String>)> {
         paths.push(entry?.path());
     }
     paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
+    for path in paths.iter().filter(|path| is_target(path)) {
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
         if SERIAL.contains(&name) {
             serial.push(name.to_owned());
@@ -74,6 +74,11 @@ fn end_to_end() -> Result<(Vec<String>, Vec<String>)> {
     }
     ensure!(serial.len() == SERIAL.len(), "a test of {SERIAL:?} is not in {}", folder.display());
     Ok((parallel, serial))
+}
+
+/// Cargo's rule: a file, or a folder with a `main.rs`.
+fn is_target(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file()
 }
 
 fn test(counts: &mut Counts, chosen: Vec<String>, filter: Option<&str>, serial: bool) -> Result<()> {
