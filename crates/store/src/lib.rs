@@ -63,11 +63,13 @@ pub enum Notice {
     Entry(Entry),
 }
 
-/// Hears what became durable. Called by the store's own thread after each commit, also after a failed one with
-/// nothing in `notices`, because the watermark has moved. Must return quickly and must not call back into the store.
+/// Hears what became durable, from the store's own thread. Must return quickly and must not publish.
 pub trait Listener: Send + Sync {
-    /// Everything stamped up to [`Store::settled`] has been told when this returns.
+    /// These became durable. The watermark passes them only after this returns.
     fn announce(&self, notices: &[Notice]);
+
+    /// The watermark has passed what was announced: time to wake who waits. Also after a failed commit.
+    fn settled(&self);
 }
 
 /// A store of media and of the control plane. Cheap to share behind an `Arc`.

@@ -1,0 +1,156 @@
+//! The accept loop: binds, limits connections, serves HTTP/1.1 on each and drains them at the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::limits::{BACKLOG, CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX, SEND_TIMEOUT};
+use crate::socket::{Phase, Progress, Socket};
+use crate::{Handler, Inbound, Problem, Request};
+
+/// What a client's half-closed connection means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfClose {
+    /// It has sent all it had and listens for the answer: uploads.
+    Answer,
+    /// It has gone, and what it waited for may be dropped: downloads, holds.
+    Gone,
+}
+
+/// Tells servers to drain. Clones share one switch.
+#[derive(Clone, Debug)]
+pub struct Drain(watch::Sender<bool>);
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Drain {
+    /// No new work from now on.
+    pub fn start(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether draining has begun.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when draining begins.
+    pub async fn started(&self) {
+        let mut receiver = self.0.subscribe();
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = receiver.wait_for(|started| *started).await;
+    }
+}
+
+/// Binds a listener whose socket options suit a server that restarts and bursts.
+///
+/// # Errors
+/// The address is in use, not ours or not permitted.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves `handler` on `listener` until `drain` starts and every connection has ended or its time is over.
+pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, half_close: HalfClose, drain: Drain) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut drained = pin!(drain.started());
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = drained.as_mut() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drained.as_mut() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (handler, drain) = (Arc::clone(&handler), drain.clone());
+                tokio::spawn(async move {
+                    connection(stream, peer, handler, half_close, drain).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Out of descriptors: a moment later some will have been closed.
+                #[expect(clippy::disallowed_methods, reason = "a pause of the accept loop, not a schedule")]
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+    }
+    drop(listener);
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    if tokio::time::timeout(DRAIN_TIMEOUT, places.acquire_many(all)).await.is_err() {
+        tracing::warn!("connections still open after {} s are cut off", DRAIN_TIMEOUT.as_secs());
+    }
+}
+
+async fn connection<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: Arc<H>,
+    half_close: HalfClose,
+    drain: Drain,
+) {
+    let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SEND_TIMEOUT));
+    let progress = Progress::default();
+    let io = TokioIo::new(Socket::new(stream, progress.clone()));
+    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        progress.set(Phase::Busy);
+        let (head, body) = request.into_parts();
+        let request = Request { head, body: Inbound::new(body), peer };
+        let (handler, progress) = (&handler, &progress);
+        async move {
+            let response = handler.handle(request).await;
+            progress.set(Phase::Idle);
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).half_close(half_close == HalfClose::Answer);
+    builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
+    let mut connection = builder.serve_connection(io, service);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = drain.started() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    if ended.is_err() && progress.get() == Phase::Head {
+        answer_late_head(connection.into_parts().io.into_inner()).await;
+    }
+}
+
+/// 408 for a head that did not come in time: hyper only closes.
+async fn answer_late_head(mut socket: Socket) {
+    let detail = format!("the request head was not complete after {} s; send it in one piece", HEAD_TIMEOUT.as_secs());
+    let json = Problem::new(408, "head-timeout", "Request head too slow", detail).to_json();
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        json.len()
+    );
+    let _ = socket.write_all(&[head.as_bytes(), &json].concat()).await;
+    let _ = socket.shutdown().await;
+}

@@ -1,0 +1,31 @@
+//! Limits of the wire, each with its reason. The deadlines are those of contract §1.
+
+use std::time::Duration;
+
+/// From the first byte of a request head to its end (contract §1).
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two requests of a connection: twice the longest segment, so that a packager with a persistent connection
+/// never finds it closed, and longer than the 60 s for which nginx keeps an idle upstream connection.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// For which a body may stand still (contract §1).
+pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// From the head of a request to the end of its body (contract §1).
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// For which a reader may leave sent bytes unacknowledged before its connection is dropped: a stalled reader pins the
+/// body it reads.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest request head. Real ones stay under 4 KiB; CMCD adds some hundred bytes. Past it: 431.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most header lines of a request. Past it: 431.
+pub const HEADERS_MAX: usize = 64;
+/// Connections of one listener: thrice the 10,000 held requests that a popular event brings.
+pub const CONNECTIONS_MAX: usize = 32_768;
+/// How long a drain waits for requests in progress: past the longest hold and the usual upload.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much of a refused body is read before the answer, so that a packager that only listens after its upload hears
+/// it; past that the connection is closed (contract §4).
+pub const DRAIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Pending connections that the kernel keeps for a listener that is busy.
+pub const BACKLOG: i32 = 4096;
+/// How long our own client waits to connect.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
