@@ -1,7 +1,7 @@
 //! What every end-to-end test needs: the real binary on free ports, an HTTP client that takes errors as values, raw
 //! connections for what no client would send, and events whose clock stands where a test wants it.
 
-#![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test target uses its part")]
 
 pub mod event;
 pub mod http;
