@@ -76,7 +76,8 @@ impl Committer {
         let old = now.nanos_since(bucket.header.created) > STANDING_AGE_MAX;
         old || {
             let index = self.shared.index.read();
-            let live = bucket.records.iter().filter(|stored| index.is_current(stored)).map(|stored| size(stored));
+            let counts = |stored: &&Arc<Stored>| index.is_current(stored) || stored.record == Record::Mark;
+            let live = bucket.records.iter().filter(counts).map(|stored| size(stored));
             live.sum::<u64>() * 2 < bucket.length
         }
     }
@@ -86,7 +87,8 @@ impl Committer {
         let Reclaim { bucket: id, next } = reclaim;
         let piece = self.shelf.buckets.get(&id).map(|bucket| piece(bucket, next)).unwrap_or_default();
         if piece.is_empty() {
-            // The bucket stays in place, and is found again, if this fails.
+            // The bucket stays in place, and is found again, if one of these fails.
+            self.shelf.mark_before_discarding(id, self.shared.stamps.now())?;
             self.shelf.discard(id)?;
             let oldest = self.shelf.buckets.keys().next().copied().unwrap_or(u64::MAX);
             self.shared.index.write().forget_ended(oldest);
@@ -128,6 +130,7 @@ impl Committer {
         match &stored.record {
             Record::Row(row) => current && self.expiry().keeps(row),
             Record::Removal { horizon, .. } | Record::Void { horizon, .. } => self.shelf.reaches(*horizon, id),
+            Record::Mark => false,
             Record::Entry { ended, horizon, .. } => current || (ended.is_some() && self.shelf.reaches(*horizon, id)),
         }
     }
