@@ -10,7 +10,7 @@ use super::Shared;
 use super::index::Expiry;
 use super::plan::{Plan, View, Work};
 use super::queue::Gathered;
-use super::reclaim::Reclaim;
+use super::reclaim::{Freeing, Reclaim};
 use super::shelf::{Origin, Shelf};
 use super::stats::Commit;
 use crate::{Listener, Notice, StoreError};
@@ -24,13 +24,14 @@ pub struct Committer {
     pub(super) listener: Arc<dyn Listener>,
     pub(super) shelf: Shelf,
     pub(super) reclaim: Option<Reclaim>,
+    pub(super) freeing: Option<Freeing>,
     /// No tending before this moment of the monotonic clock: the last attempt failed.
     pub(super) rest_until: Duration,
 }
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, listener: Arc<dyn Listener>, shelf: Shelf) -> Self {
-        let committer = Self { shared, listener, shelf, reclaim: None, rest_until: Duration::ZERO };
+        let committer = Self { shared, listener, shelf, reclaim: None, freeing: None, rest_until: Duration::ZERO };
         committer.count();
         committer
     }

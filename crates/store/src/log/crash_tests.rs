@@ -62,6 +62,7 @@ struct Met {
 }
 
 /// What may be true of an object.
+#[expect(clippy::large_enum_variant, reason = "a test holds a few dozen")]
 #[derive(Clone, Debug, PartialEq)]
 enum State {
     Absent,
@@ -98,6 +99,7 @@ enum Asked {
     Entry(Entry, u64),
 }
 
+#[expect(clippy::large_enum_variant, reason = "a test holds a few")]
 enum Answered {
     Publish(Result<Published, StoreError>),
     Remove(Result<(), StoreError>),

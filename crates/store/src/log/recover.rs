@@ -3,7 +3,7 @@
 //! cut off anything that was acked: what a head vouches for as durable is skipped where damaged, never cut.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use headwater_model::Timestamp;
@@ -144,14 +144,29 @@ fn by_scan(
             "a torn tail was cut off at the last whole record"
         );
     }
-    // What a killed process wrote but did not sync may be in the page cache only, and is believed from here on.
     file.truncate(scanned.end)?;
+    rewrite(&**file, scanned.durable, scanned.end)?;
     file.sync_data()?;
     // A full disk may refuse the footer: the bucket is complete without it.
     if let Err(error) = bucket.write_footer(&**file, Timestamp::MIN) {
         tracing::warn!(file = name, %error, "no footer could be written; the next start scans again");
     }
     Ok(Found::Bucket(Box::new(bucket)))
+}
+
+/// Writes `from..to` over itself. What a killed process wrote and did not sync may be in the page cache only, and counts
+/// as clean there if a sync had failed: only a new write makes sure that the next sync reaches it.
+fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let mut bytes = vec![0; (to - at).min(1 << 20) as usize];
+        let end = at + bytes.len() as u64;
+        let there = file.length()?.saturating_sub(at).min(bytes.len() as u64);
+        file.read_at(&mut bytes[..there as usize], at)?;
+        file.write_at(&mut [IoSlice::new(&bytes)], at)?;
+        at = end;
+    }
+    Ok(())
 }
 
 /// Drops what was written by commits that failed.

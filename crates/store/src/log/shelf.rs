@@ -9,7 +9,7 @@ use headwater_model::{Millis, Timestamp};
 
 use super::bucket::{Bucket, Draft, Stored, is_full};
 use super::format::{Class, FileHeader, Record};
-use crate::disk::Disk;
+use crate::disk::{Disk, File};
 
 /// Where drafts come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -192,15 +192,17 @@ impl Shelf {
         Ok(())
     }
 
-    /// Removes a bucket and its file for good.
-    pub(crate) fn discard(&mut self, id: u64) -> io::Result<()> {
-        match self.disk.unlink(&super::format::file_name(id)) {
+    /// Removes a bucket and its name for good; the file, whose space is still to be freed.
+    pub(crate) fn discard(&mut self, id: u64) -> io::Result<Option<Arc<dyn File>>> {
+        let name = super::format::file_name(id);
+        let file = self.disk.open(&name).ok();
+        match self.disk.unlink(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         self.disk.sync_dir()?;
         self.buckets.remove(&id);
-        Ok(())
+        Ok(file)
     }
 
     /// Keeps `bucket` for as long as the row that one of its records replaced: else the old row would be back once
