@@ -380,7 +380,8 @@ impl World {
                 assert_eq!(read.to_bytes(), self.bodies[&row.digest].to_bytes(), "{row:?}");
                 self.stamp = self.stamp.max(row.published);
             }
-            *truth = Truth { acked: actual, maybe: vec![], expired: None };
+            let expired = truth.expired.take().filter(|_| actual == State::Absent);
+            *truth = Truth { acked: actual, maybe: vec![], expired };
         }
         assert!(log.stamp() > self.stamp, "stamps begin after every durable one");
     }
