@@ -142,6 +142,13 @@ impl Committer {
     }
 }
 
+impl Drop for Committer {
+    /// A committer that ends, by a panic of its listener too, leaves nobody waiting.
+    fn drop(&mut self) {
+        self.shared.queue.abandon();
+    }
+}
+
 /// What a failed write means to who asked for it.
 pub(super) fn store_error(error: &std::io::Error) -> StoreError {
     match error.kind() {

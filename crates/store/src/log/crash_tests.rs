@@ -15,8 +15,8 @@ use crate::conformance::{Heard, body, claim, defective, event, init, loose, segm
 use crate::disk::simulated::{Call, Simulated, SplitMix64};
 use crate::stamp::ManualClock;
 
-/// Enough to meet every kind of trouble many times, few enough for a coffee-free debug run.
-const SEEDS: u64 = 400;
+/// Enough to meet every kind of trouble many times, few enough for a few seconds of a debug run.
+const SEEDS: u64 = 300;
 const LIVES: u64 = 4;
 const STEPS: u64 = 14;
 

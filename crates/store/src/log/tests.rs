@@ -359,6 +359,18 @@ async fn a_log_that_closes_finishes_what_waits_and_refuses_the_rest() {
     assert_eq!(log.read(&rows[0], 0..50_000).await.unwrap().to_bytes(), bytes.to_bytes());
 }
 
+#[tokio::test]
+async fn a_committer_that_is_gone_leaves_nobody_waiting() {
+    let rig = Rig::open(cold());
+    let bytes = body(1, 10);
+    let claim = claim(segment("v", 1, "a"), &bytes, rig.log.stamp());
+    let Rig { log, committer, .. } = rig;
+    let gone = async { drop(committer) };
+    let (waiting, ()) = tokio::join!(biased; log.publish(claim.clone(), bytes.clone()), gone);
+    assert!(matches!(waiting, Err(StoreError::Unavailable(_))));
+    assert!(matches!(log.publish(claim, bytes).await, Err(StoreError::Unavailable(_))));
+}
+
 /// Counts reads on their way to a simulated disk.
 struct Counting(Arc<Simulated>, Arc<AtomicUsize>);
 
