@@ -17,11 +17,11 @@ const NOTIFY_HEADER: &str = "headwater-notify";
 const REFUSED_HEADER: &str = "headwater-notify-refused";
 
 /// Why the field changed nothing.
-pub struct Refused(String);
+pub(super) struct Refused(String);
 
 impl Refused {
     /// Tells the publisher.
-    pub fn tell(&self, response: &mut Response) {
+    pub(super) fn tell(&self, response: &mut Response) {
         let plain: String = self.0.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
         if let Ok(value) = HeaderValue::try_from(format!("\"{plain}\"")) {
             response.headers_mut().insert(REFUSED_HEADER, value);
@@ -31,8 +31,8 @@ impl Refused {
 
 /// Puts the upload's notifications in force from segment `number` on. Before the segment is recorded, so that nobody is
 /// served the segment without them.
-pub async fn apply(origin: &Origin, upload: &Upload, number: u64, headers: &HeaderMap) -> Option<Refused> {
-    let Some(field) = headers.get(NOTIFY_HEADER) else { return None };
+pub(super) async fn apply(origin: &Origin, upload: &Upload, number: u64, headers: &HeaderMap) -> Option<Refused> {
+    let field = headers.get(NOTIFY_HEADER)?;
     let values = match parse(field) {
         Ok(values) => values,
         Err(why) => return Some(Refused(why)),
