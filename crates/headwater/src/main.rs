@@ -1,1 +1,49 @@
-fn main() {}
+//! The `headwater` command: reads flags, environment and files, and hands over to the crates that do the work. The only
+//! place that reads the environment.
+
+mod event;
+mod ops;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A live-streaming origin: redundant pipelines in, one clean stream out.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log, like `info` or `headwater_store=debug`.
+    #[arg(long, global = true, env = "HEADWATER_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the publish, deliver and ops listeners on the embedded engine.
+    Serve(serve::Args),
+    /// Puts, shows, lists, ends and deletes events on a running server.
+    Event(event::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).unwrap_or_else(|error| {
+        eprintln!("--log `{}`: {error}; logging `info` instead", cli.log);
+        tracing_subscriber::EnvFilter::new("info")
+    });
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ended = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Event(args) => event::run(args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

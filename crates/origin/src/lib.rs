@@ -1,1 +1,305 @@
-//! origin
+//! The live origin: publishers on one side, caches on the other, operators on a third, and the tail that joins them.
+//!
+//! [`Server::load`] wires everything in a commented order, [`Server::run`] runs it; the binary, the demo and the tests
+//! use the same two. Publish and deliver run on runtimes of their own, so that a storm of reads cannot starve a write.
+
+pub mod catalog;
+pub mod config;
+pub mod control;
+pub mod deliver;
+pub mod live;
+pub mod metrics;
+pub mod ops;
+pub mod publish;
+pub mod route;
+pub mod tail;
+#[cfg(test)]
+mod testing;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_model::document::Document;
+use headwater_model::row::Object;
+use headwater_store::Store;
+use headwater_store::disk::Directory;
+use headwater_store::log::{Log, OpenError};
+use headwater_store::slab::Pool;
+use headwater_store::stamp::Clock;
+use headwater_wire::accept::{self, Drain, HalfClose};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::catalog::Catalog;
+use crate::config::{Config, ConfigError};
+use crate::control::{Control, ControlError};
+use crate::metrics::Metrics;
+
+/// How long runtimes wait for tasks that do not end by themselves.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often histograms are folded and gauges read.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What every handler sees.
+pub struct Origin {
+    /// As configured.
+    pub config: Config,
+    /// All events in memory.
+    pub catalog: Arc<Catalog>,
+    /// Changes of events.
+    pub control: Control,
+    /// Where media and events are kept.
+    pub store: Arc<dyn Store>,
+    /// The machine's clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Memory for uploads.
+    pub pool: Pool,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// No new work from now on.
+    pub drain: Drain,
+    /// Where the listeners are.
+    pub addresses: Addresses,
+}
+
+/// Where the listeners are, once bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// The publish listener.
+    pub publish: SocketAddr,
+    /// The deliver listener.
+    pub deliver: SocketAddr,
+    /// The ops listener.
+    pub ops: SocketAddr,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// A listener's address cannot be had.
+    #[error("cannot listen on {address} ({listener}): {error}; choose another with --{listener} ADDR:PORT")]
+    Listen {
+        /// Which listener.
+        listener: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the store in {}: {error}", path.display())]
+    Store {
+        /// The data directory.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        error: OpenError,
+    },
+    /// The store was opened, but cannot be read.
+    #[error("cannot read the store: {0}")]
+    Read(#[from] headwater_store::StoreError),
+    /// An event of the configuration file is wrong.
+    #[error("event `{tenant}/{event}` of the configuration: {error}")]
+    Event {
+        /// Whose event.
+        tenant: String,
+        /// Which.
+        event: String,
+        /// What is wrong with it.
+        error: ControlError,
+    },
+    /// No threads.
+    #[error("cannot start a runtime: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// A server that is ready to run.
+pub struct Server {
+    origin: Arc<Origin>,
+    log: Arc<Log>,
+    publish: (Runtime, TcpListener),
+    deliver: (Runtime, TcpListener),
+    ops: TcpListener,
+    extra: axum::Router,
+}
+
+impl Server {
+    /// Opens the store, learns what is in it and binds the listeners. `extra` is served by the ops listener too.
+    ///
+    /// # Errors
+    /// [`StartError`] with what to do about it.
+    pub fn load(config: Config, clock: Arc<dyn Clock>, extra: axum::Router) -> Result<Self, StartError> {
+        // 1. The configuration, before anything is touched.
+        let tenants = config.tenants()?;
+        let events = config.events()?;
+        // 2. The runtimes: uploads and operators on one, readers on the other.
+        let publish = runtime("publish")?;
+        let deliver = runtime("deliver")?;
+        // 3. The listeners, before the store: a second server on the same ports must not open it.
+        let bind = |runtime: &Runtime, listener, address| {
+            let _context = runtime.enter();
+            accept::bind(address).map_err(|error| StartError::Listen { listener, address, error })
+        };
+        let publish_listener = bind(&publish, "publish", config.publish)?;
+        let deliver_listener = bind(&deliver, "deliver", config.deliver)?;
+        let ops_listener = bind(&publish, "ops", config.ops)?;
+        let local = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
+        let addresses = Addresses {
+            publish: local(&publish_listener, config.publish),
+            deliver: local(&deliver_listener, config.deliver),
+            ops: local(&ops_listener, config.ops),
+        };
+        // 4. The store, which tells the catalog what becomes durable from now on.
+        let catalog = Arc::new(Catalog::default());
+        let log = open_store(&config, &clock, &catalog)?;
+        // 5. What the store holds already, before the first request.
+        publish.block_on(restore(&*log, &catalog))?;
+        // 6. The events of the configuration file.
+        let control = Control::new(log.clone(), Arc::clone(&catalog), tenants);
+        publish.block_on(put_events(&control, events))?;
+        let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX));
+        let (metrics, drain) = (Metrics::default(), Drain::default());
+        let store: Arc<dyn Store> = log.clone();
+        let origin = Arc::new(Origin { config, catalog, control, store, clock, pool, metrics, drain, addresses });
+        Ok(Self {
+            origin,
+            log,
+            publish: (publish, publish_listener),
+            deliver: (deliver, deliver_listener),
+            ops: ops_listener,
+            extra,
+        })
+    }
+
+    /// What the handlers see.
+    #[must_use]
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
+    /// The runtime of the publish side, for tasks that go with the server.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.publish.0
+    }
+
+    /// Serves until the origin's drain starts, then answers what is in hand and closes the store.
+    pub fn run(self) {
+        let Self {
+            origin,
+            log,
+            publish: (publish, publish_listener),
+            deliver: (deliver, deliver_listener),
+            ops,
+            extra,
+        } = self;
+        let drain = &origin.drain;
+        let writers = Arc::new(publish::Publish(Arc::clone(&origin)));
+        let readers = Arc::new(deliver::Deliver(Arc::clone(&origin)));
+        let operators = Arc::new(ops::Ops::new(Arc::clone(&origin), extra));
+        let catalog = Arc::clone(&origin.catalog);
+        deliver.spawn(async move { catalog.wake_waiters().await });
+        publish.spawn(upkeep(Arc::clone(&origin)));
+        let reading = deliver.spawn(accept::serve(deliver_listener, readers, HalfClose::Gone, drain.clone()));
+        let operating = publish.spawn(accept::serve(ops, operators, HalfClose::Gone, drain.clone()));
+        let writing = accept::serve(publish_listener, writers, HalfClose::Answer, drain.clone());
+        publish.block_on(async {
+            writing.await;
+            // Their ends tell nothing: a panic of a listener has been reported where it happened.
+            let _ = reading.await;
+            let _ = operating.await;
+        });
+        log.close();
+        deliver.shutdown_timeout(SHUTDOWN_TIMEOUT);
+        publish.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    }
+}
+
+fn runtime(name: &str) -> Result<Runtime, StartError> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .thread_name(format!("headwater-{name}"))
+        .build()
+        .map_err(StartError::Runtime)
+}
+
+fn open_store(config: &Config, clock: &Arc<dyn Clock>, catalog: &Arc<Catalog>) -> Result<Arc<Log>, StartError> {
+    let failed = |error| StartError::Store { path: config.data.clone(), error };
+    let options = headwater_store::log::Options {
+        window_bytes: usize::try_from(config.window_bytes).unwrap_or(usize::MAX),
+        dvr_bytes: config.dvr_bytes,
+        ..Default::default()
+    };
+    let disk = Directory::open(&config.data)
+        .map_err(|error| failed(OpenError::Unreadable { place: config.data.display().to_string(), error }))?;
+    Log::open(options, Arc::clone(clock), Arc::new(disk), Arc::clone(catalog) as _).map_err(failed)
+}
+
+/// Tells the catalog what the store holds: events, init segments and loose objects, and the newest segments.
+async fn restore(store: &dyn Store, catalog: &Catalog) -> Result<(), StartError> {
+    for entry in store.entries().await? {
+        catalog.apply(&entry);
+    }
+    for live in catalog.all() {
+        let event = live.event();
+        let slots = tail::ring_slots(&event.document);
+        let rows = store.standing(event.id, slots).await?;
+        let mut lowest = BTreeMap::new();
+        for row in &rows {
+            if let Object::Segment { rendition, number } = &row.key.object {
+                let least: &mut u64 = lowest.entry(rendition.clone()).or_insert(*number);
+                *least = (*least).min(*number);
+            }
+        }
+        for (rendition, number) in lowest {
+            live.tail_or_new(&rendition).forget_below(number);
+        }
+        for row in &rows {
+            live.record(row);
+            if let Object::Init { rendition } = &row.key.object {
+                learn(store, &live, rendition, row).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads what a stored init segment says; one that cannot be read only costs checks of its media.
+async fn learn(
+    store: &dyn Store,
+    live: &live::Live,
+    rendition: &headwater_model::Rendition,
+    row: &headwater_model::Row,
+) {
+    match store.read(row, 0..row.size).await {
+        Ok(body) => {
+            let source = headwater_media::source::Pieces::new(body.chunks());
+            if let Ok(facts) = headwater_media::init::Init::read(&source) {
+                live.tail_or_new(rendition).learn(row, &Arc::new(facts));
+            }
+        }
+        Err(error) => tracing::error!(%error, %rendition, "cannot read a stored init segment"),
+    }
+}
+
+async fn put_events(
+    control: &Control,
+    events: Vec<(headwater_model::Tenant, headwater_model::EventName, Document)>,
+) -> Result<(), StartError> {
+    for (tenant, event, document) in events {
+        let put = control.put(&tenant, &event, document).await;
+        put.map_err(|error| StartError::Event { tenant: tenant.to_string(), event: event.to_string(), error })?;
+    }
+    Ok(())
+}
+
+async fn upkeep(origin: Arc<Origin>) {
+    loop {
+        origin.clock.sleep(UPKEEP).await;
+        origin.metrics.upkeep();
+    }
+}

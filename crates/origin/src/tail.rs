@@ -92,13 +92,11 @@ impl Tail {
     pub fn record(&self, number: u64, row: &Row) {
         let arrival = u64::try_from(row.published.nanos()).unwrap_or(0);
         self.last_arrival.fetch_max(arrival, Ordering::AcqRel);
-        if number < self.known_from.load(Ordering::Acquire) {
-            return;
-        }
         let place = self.place(number);
         let mut rows = match place.load_full() {
-            Some(slot) if slot.number > number => return,
             Some(slot) if slot.number == number => slot.rows.clone(),
+            Some(slot) if slot.number > number => return,
+            _ if number < self.known_from.load(Ordering::Acquire) => return,
             evicted => {
                 if let Some(evicted) = evicted {
                     self.forget_below(evicted.number + 1);
@@ -246,9 +244,9 @@ mod tests {
     fn pipelines(known: Known) -> Option<Vec<String>> {
         match known {
             Known::Beyond => None,
-            Known::Slot(slot) => Some(slot.map_or_else(Vec::new, |slot| {
-                slot.rows.iter().map(|row| row.key.pipeline.to_string()).collect()
-            })),
+            Known::Slot(slot) => Some(
+                slot.map_or_else(Vec::new, |slot| slot.rows.iter().map(|row| row.key.pipeline.to_string()).collect()),
+            ),
         }
     }
 

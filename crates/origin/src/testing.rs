@@ -28,3 +28,11 @@ pub(crate) fn segment_row(name: &str, number: u64, pipeline: &str, stamp: i64) -
         published: at,
     }
 }
+
+/// Event 1 with nothing published.
+pub(crate) fn live(document: &str) -> crate::live::Live {
+    use headwater_model::event::{Counters, Event};
+    let document = headwater_model::document::Document::from_json(document.as_bytes()).unwrap();
+    let (tenant, name) = ("live".parse().unwrap(), "game".parse().unwrap());
+    crate::live::Live::new(Event::new(EventId(1), tenant, name, document, Counters::default()))
+}

@@ -4,8 +4,14 @@
 //! entries. Whether a candidate may be replaced is decided by [`headwater_model::row::judge`] in every engine alike.
 //! An engine is accepted when it passes [`conformance`].
 
+pub mod codec;
+pub mod conformance;
+pub mod disk;
+pub mod dvr;
+pub mod log;
 pub mod slab;
 pub mod stamp;
+pub mod window;
 
 use std::ops::{Range, RangeInclusive};
 
@@ -14,6 +20,7 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Key, Row};
 use headwater_model::{Rendition, Timestamp};
 
+pub use log::Log;
 pub use slab::Body;
 
 /// How an upload ended. All but [`Stored`](Published::Stored) left the store as it was.
@@ -63,13 +70,13 @@ pub enum Notice {
     Entry(Entry),
 }
 
-/// Hears what became durable, from the store's own thread. Must return quickly and must not publish.
+/// Hears what became durable, from the store's own thread. Must return quickly and must not write to the store.
 pub trait Listener: Send + Sync {
-    /// These became durable. The watermark passes them only after this returns.
+    /// These became durable, in stamp order. The watermark passes them only after this returns.
     fn announce(&self, notices: &[Notice]);
 
     /// The watermark has passed what was announced: time to wake who waits. Also after a failed commit.
-    fn settled(&self);
+    fn settled(&self) {}
 }
 
 /// A store of media and of the control plane. Cheap to share behind an `Arc`.

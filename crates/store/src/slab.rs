@@ -181,8 +181,9 @@ impl Writer {
         if full.bytes.is_empty() {
             return;
         }
-        let small = full.home.is_some() && full.bytes.len() <= EXACT_BYTES_MAX && self.chunks.is_empty();
-        // A short body of unknown length moves out of its slab: it will live long, and a slab is worth keeping warm.
+        let small = full.home.is_some() && full.bytes.len() <= EXACT_BYTES_MAX;
+        // The short end of a body of unknown length moves out of its slab: it will live long, and a slab is worth
+        // keeping warm.
         self.chunks.push(if small { Bytes::copy_from_slice(&full.bytes) } else { Bytes::from_owner(full) });
     }
 }
@@ -210,6 +211,13 @@ impl Body {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// Bytes of memory that the pieces keep from being freed: a slab counts whole, however little of it is used.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let pinned = |length: usize| if length <= EXACT_BYTES_MAX { length } else { length.max(SLAB_BYTES) };
+        self.chunks.iter().map(|chunk| pinned(chunk.len())).sum()
     }
 
     /// The pieces, none of them empty.

@@ -1,0 +1,202 @@
+//! Changes of events, one at a time: each is written to the store first and shows in the catalog when it is durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headwater_model::document::Document;
+use headwater_model::event::{Entry, Event, Published, RevisionError};
+use headwater_model::row::EventId;
+use headwater_model::{EventName, Tenant};
+use headwater_store::{Store, StoreError};
+use tokio::sync::Mutex;
+
+use crate::catalog::Catalog;
+use crate::config::TenantSpec;
+use crate::live::Live;
+
+/// Most events alive on one node: each costs some KiB of memory, and an upload to an unknown name makes one.
+pub const EVENTS_MAX: usize = 10_000;
+
+/// Makes, changes and ends events.
+pub struct Control {
+    store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    tenants: BTreeMap<Tenant, TenantSpec>,
+    /// One change at a time; holds the last event id given.
+    turn: Mutex<u64>,
+}
+
+/// Why an event was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// 404.
+    #[error("there is no tenant `{0}`; add it to the configuration file")]
+    UnknownTenant(String),
+    /// 404.
+    #[error("tenant `{tenant}` has no event `{event}`; put its document first")]
+    UnknownEvent {
+        /// Whose event.
+        tenant: String,
+        /// Which.
+        event: String,
+    },
+    /// 409: stored media forbids the change.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
+    /// 409: an event that never had media cannot end.
+    #[error(
+        "nothing of the event is published yet, so it has no last segment; delete it, or put a document with end_number"
+    )]
+    NothingToEnd,
+    /// 429.
+    #[error("there are {EVENTS_MAX} events; delete some that are over")]
+    TooManyEvents,
+    /// As the store says.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether an event was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is new.
+    Created,
+    /// Its document was replaced.
+    Changed,
+    /// It had that document already.
+    Unchanged,
+}
+
+impl Control {
+    /// For a store whose entries are in `catalog`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, catalog: Arc<Catalog>, tenants: BTreeMap<Tenant, TenantSpec>) -> Self {
+        Self { store, catalog, tenants, turn: Mutex::new(0) }
+    }
+
+    /// The tenant of that name.
+    #[must_use]
+    pub fn tenant(&self, name: &str) -> Option<(&Tenant, &TenantSpec)> {
+        self.tenants.get_key_value(name)
+    }
+
+    /// All tenants.
+    pub fn tenants(&self) -> impl Iterator<Item = &Tenant> {
+        self.tenants.keys()
+    }
+
+    /// Makes the event or replaces its document.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed then.
+    pub async fn put(
+        &self,
+        tenant: &Tenant,
+        name: &EventName,
+        document: Document,
+    ) -> Result<(Arc<Live>, Put), ControlError> {
+        let mut turn = self.turn.lock().await;
+        self.known_tenant(tenant)?;
+        let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
+            return Ok((self.create(&mut turn, tenant, name, document).await?, Put::Created));
+        };
+        let put = self.revise(&live, |event| Ok(event.revised(document, live.published())?)).await?;
+        Ok((live, put))
+    }
+
+    /// The event, made from the tenant's default document if there is none.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownEvent`] if the tenant makes none by itself.
+    pub async fn ensure(&self, tenant: &Tenant, name: &EventName) -> Result<Arc<Live>, ControlError> {
+        if let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) {
+            return Ok(live);
+        }
+        let spec = self.known_tenant(tenant)?;
+        let Some(document) = spec.auto_document.clone() else { return Err(unknown_event(tenant, name)) };
+        let mut turn = self.turn.lock().await;
+        match self.catalog.live(tenant.as_str(), name.as_str()) {
+            Some(live) => Ok(live),
+            None => self.create(&mut turn, tenant, name, document).await,
+        }
+    }
+
+    /// Deletes the event; `false` if there is none. Its media goes with it.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed then.
+    pub async fn delete(&self, tenant: &Tenant, name: &EventName) -> Result<bool, ControlError> {
+        let _turn = self.turn.lock().await;
+        self.known_tenant(tenant)?;
+        let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else { return Ok(false) };
+        let _gate = live.gate.write().await;
+        let counters = live.event().counters();
+        let mut last = counters;
+        last.rev += 1;
+        let entry = Entry::Gone { tenant: tenant.clone(), name: name.clone(), counters: last };
+        self.store.write_entry(entry, counters.rev).await?;
+        Ok(true)
+    }
+
+    /// Ends the event with its highest stored segment.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed then.
+    pub async fn end(&self, tenant: &Tenant, name: &EventName) -> Result<Arc<Live>, ControlError> {
+        let _turn = self.turn.lock().await;
+        self.known_tenant(tenant)?;
+        let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
+            return Err(unknown_event(tenant, name));
+        };
+        self.revise(&live, |event| {
+            let Published::UpTo(highest) = live.published() else { return Err(ControlError::NothingToEnd) };
+            let end_number = Some(event.document.end_number.map_or(highest, |end| end.min(highest)));
+            let document = Document { end_number, ..event.document.clone() };
+            Ok(event.revised(document, Published::UpTo(highest))?)
+        })
+        .await?;
+        Ok(live)
+    }
+
+    fn known_tenant(&self, tenant: &Tenant) -> Result<&TenantSpec, ControlError> {
+        self.tenants.get(tenant).ok_or_else(|| ControlError::UnknownTenant(tenant.to_string()))
+    }
+
+    async fn create(
+        &self,
+        last_id: &mut u64,
+        tenant: &Tenant,
+        name: &EventName,
+        document: Document,
+    ) -> Result<Arc<Live>, ControlError> {
+        if self.catalog.count() >= EVENTS_MAX {
+            return Err(ControlError::TooManyEvents);
+        }
+        let stamp = u64::try_from(self.store.stamp().nanos()).unwrap_or(0);
+        *last_id = stamp.max(*last_id + 1);
+        let counters = self.catalog.counters(tenant, name);
+        let event = Event::new(EventId(*last_id), tenant.clone(), name.clone(), document, counters);
+        self.store.write_entry(Entry::Alive(Box::new(event)), counters.rev).await?;
+        self.catalog.live(tenant.as_str(), name.as_str()).ok_or_else(|| unknown_event(tenant, name))
+    }
+
+    async fn revise(
+        &self,
+        live: &Live,
+        change: impl FnOnce(&Event) -> Result<Event, ControlError>,
+    ) -> Result<Put, ControlError> {
+        // No segment is recorded from the look at the highest number until the new rules are in force.
+        let _gate = live.gate.write().await;
+        let old = live.event();
+        let new = change(&old)?;
+        if new.rev == old.rev {
+            return Ok(Put::Unchanged);
+        }
+        self.store.write_entry(Entry::Alive(Box::new(new)), old.rev).await?;
+        Ok(Put::Changed)
+    }
+}
+
+fn unknown_event(tenant: &Tenant, event: &EventName) -> ControlError {
+    ControlError::UnknownEvent { tenant: tenant.to_string(), event: event.to_string() }
+}

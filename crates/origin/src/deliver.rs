@@ -1,0 +1,172 @@
+//! The deliver listener (contract §5): route, decide, hold, read, answer. A request for the live edge or for what is
+//! not there never touches the store.
+
+pub mod answer;
+pub mod hold;
+
+use std::sync::Arc;
+
+use headwater_model::decision::Ttl;
+use headwater_model::document::Document;
+use headwater_model::row::Row;
+use headwater_model::{Outcome, Pipeline, Timestamp};
+use headwater_store::StoreError;
+use headwater_wire::{Handler, Problem, Request, Response};
+use http::{Method, header};
+
+use crate::Origin;
+use crate::deliver::answer::{Answer, Freshness};
+use crate::deliver::hold::Settled;
+use crate::live::Live;
+use crate::metrics::Class;
+use crate::route::{self, Route, Target};
+
+/// How long a bad path may be cached (contract §5, row 1).
+const BAD_REQUEST_TTL: Ttl = Ttl::Seconds(60);
+/// How long an unknown name may be cached (row 2).
+const UNKNOWN_TTL: Ttl = Ttl::Seconds(5);
+/// How long an absent loose object may be cached (contract §2).
+const ABSENT_TTL: Ttl = Ttl::Seconds(1);
+/// How often a segment is decided anew because its bytes went away between decision and read.
+const READ_TRIES: u32 = 3;
+
+/// Answers caches and players.
+pub struct Deliver(pub Arc<Origin>);
+
+impl Handler for Deliver {
+    async fn handle(&self, request: Request) -> Response {
+        let started = self.0.clock.monotonic();
+        let head = &request.head;
+        let answer = match head.method {
+            Method::GET | Method::HEAD => get(&self.0, head).await,
+            Method::OPTIONS => return answer::preflight(),
+            _ => return wrong_method(&head.method),
+        };
+        let spent = self.0.clock.monotonic().saturating_sub(started);
+        self.0.metrics.delivered(answer.outcome, answer.class, spent);
+        answer.into_response(&head.method, &head.headers)
+    }
+}
+
+fn wrong_method(method: &Method) -> Response {
+    let detail = format!("{method} is not for readers; use GET or HEAD, and PUT on the publish listener");
+    Problem::new(405, "wrong-method", "Wrong method", detail).header(header::ALLOW, answer::ALLOWED).into()
+}
+
+async fn get(origin: &Origin, head: &http::request::Parts) -> Answer {
+    let Ok(route) = route::parse(head.uri.path()) else {
+        return Answer::refusal(Outcome::BadRequest, BAD_REQUEST_TTL);
+    };
+    let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else {
+        return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL);
+    };
+    let event = live.event();
+    let target = route::target(&event.document, &route.path, |rendition| live.timescale(rendition));
+    let answer = match target {
+        Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
+            Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
+            None => segment(origin, &route, rendition.as_str(), number, &head.method).await,
+        },
+        Target::Segment { number: None, .. } => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
+        Target::Init { rendition } => {
+            let inits = live.tail(rendition.as_str()).map(|tail| tail.inits());
+            let rows =
+                inits.into_iter().flat_map(|inits| inits.iter().map(|init| init.row.clone()).collect::<Vec<_>>());
+            let ttl = Ttl::Seconds(event.document.segment.seconds_at_least(1));
+            unnumbered(origin, &live, &route, rows.collect(), ttl).await
+        }
+        Target::Loose { path } => {
+            let ttl = Ttl::Seconds(half_segment_seconds(&event.document));
+            unnumbered(origin, &live, &route, live.loose(&path), ttl).await
+        }
+        Target::Base | Target::EventJson => Answer::refusal(Outcome::Absent, ABSENT_TTL),
+    };
+    answer.of_event(&event)
+}
+
+/// `max(1, floor(d / 2))`.
+fn half_segment_seconds(document: &Document) -> u64 {
+    u64::from(document.segment.duration() / (document.segment.timescale().saturating_mul(2)).max(1)).max(1)
+}
+
+/// A segment as the decision table says.
+async fn segment(origin: &Origin, route: &Route, rendition: &str, number: u64, method: &Method) -> Answer {
+    let arrived = origin.store.stamp();
+    let mut held = false;
+    for _ in 0..READ_TRIES {
+        let decided = hold::settle(origin, route, rendition, number, arrived, &mut held).await;
+        let (row, outcome, freshness) = match decided {
+            Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class(origin, route, number)),
+            Settled::Unknown => return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
+            Settled::Unavailable => return unavailable().class(class(origin, route, number)),
+            Settled::Serve(row) => (row, if held { Outcome::Held } else { Outcome::Hit }, Freshness::Immutable),
+            Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::For(ttl)),
+        };
+        match Answer::media(origin, row, outcome, freshness, method).await {
+            Ok(answer) => {
+                origin.metrics.selected(answer.pipeline());
+                return answer.class(class(origin, route, number));
+            }
+            // It expired or was replaced meanwhile: decide anew.
+            Err(StoreError::Gone) => {}
+            Err(error) => {
+                tracing::error!(%error, tenant = %route.tenant, event = %route.event, rendition, number, "cannot read a segment");
+                return unavailable().class(class(origin, route, number));
+            }
+        }
+    }
+    unavailable().class(class(origin, route, number))
+}
+
+/// One pipeline's own candidate, for debugging: no choice, no hold, never cached.
+async fn own_segment(origin: &Origin, live: &Live, pipeline: &Pipeline, rendition: &str, number: u64) -> Answer {
+    let Some(tail) = live.tail(rendition) else { return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL).uncached() };
+    let slot = match hold::rows(origin, live, &tail, number).await {
+        Ok(slot) => slot,
+        Err(_) => return unavailable(),
+    };
+    let row = slot.iter().flat_map(|slot| &slot.rows).find(|row| row.key.pipeline == *pipeline).cloned();
+    own(origin, row).await
+}
+
+async fn own(origin: &Origin, row: Option<Row>) -> Answer {
+    let Some(row) = row else { return Answer::refusal(Outcome::Absent, ABSENT_TTL).uncached() };
+    let outcome = if row.defects.is_empty() { Outcome::Hit } else { Outcome::Defective };
+    match Answer::media(origin, row, outcome, Freshness::Never, &Method::GET).await {
+        Ok(answer) => answer,
+        Err(StoreError::Gone) => Answer::refusal(Outcome::Absent, ABSENT_TTL).uncached(),
+        Err(_) => unavailable(),
+    }
+}
+
+/// A loose object or an init segment: from the first healthy pipeline that has one (contract §2).
+async fn unnumbered(origin: &Origin, live: &Live, route: &Route, rows: Vec<Row>, ttl: Ttl) -> Answer {
+    let of = |pipeline: &Pipeline| rows.iter().find(|row| row.key.pipeline == *pipeline).cloned();
+    if let Some(pipeline) = &route.pipeline {
+        return own(origin, of(pipeline)).await;
+    }
+    let stamp: Timestamp = origin.store.stamp();
+    for row in live.preference(stamp).iter().filter_map(of) {
+        match Answer::media(origin, row, Outcome::Hit, Freshness::PublicFor(ttl), &Method::GET).await {
+            Ok(answer) => return answer,
+            Err(StoreError::Gone) => {}
+            Err(error) => {
+                tracing::error!(%error, tenant = %route.tenant, event = %route.event, path = route.path, "cannot read an object");
+                return unavailable();
+            }
+        }
+    }
+    Answer::refusal(Outcome::Absent, ABSENT_TTL)
+}
+
+fn unavailable() -> Answer {
+    Answer::refusal(Outcome::Unavailable, Ttl::Seconds(0)).uncached()
+}
+
+/// Whether a segment belongs to the live edge.
+fn class(origin: &Origin, route: &Route, number: u64) -> Class {
+    let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else { return Class::Unknown };
+    let document = &live.event().document;
+    let edge = document.expected(number) + headwater_model::Millis::from_seconds(document.live_window_s);
+    if origin.clock.wall() <= edge { Class::Live } else { Class::Dvr }
+}

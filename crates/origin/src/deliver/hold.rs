@@ -1,0 +1,181 @@
+//! Decides a request for a segment and waits as long as the decision table says so.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_model::decision::{Arrival, Clocks, Decision, Ttl, View, decide};
+use headwater_model::row::{Object, Row};
+use headwater_model::{Outcome, Timestamp};
+use headwater_store::StoreError;
+
+use crate::Origin;
+use crate::live::Live;
+use crate::route::Route;
+use crate::tail::{Known, Slot, Tail};
+
+/// Most records that a look at three segments can give: one a pipeline.
+const ROWS_MAX: usize = 3 * headwater_model::document::PIPELINES_MAX;
+
+/// What a request for a segment came to, after any hold.
+pub enum Settled {
+    /// This candidate, for ever.
+    Serve(Row),
+    /// This candidate, for now.
+    ServeDefective(Row, Ttl),
+    /// No media.
+    Refuse(Outcome, Ttl),
+    /// No such event or rendition (row 2).
+    Unknown,
+    /// This node cannot know (row 12).
+    Unavailable,
+}
+
+/// Decides, holding the request where the table says so. `held` is set once it has been held.
+pub async fn settle(
+    origin: &Origin,
+    route: &Route,
+    rendition: &str,
+    number: u64,
+    arrived: Timestamp,
+    held: &mut bool,
+) -> Settled {
+    let mut holding = Holding { origin, started: None };
+    loop {
+        let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else {
+            return Settled::Unknown;
+        };
+        let Some(tail) = live.tail(rendition) else { return Settled::Unknown };
+        // Most requests are answered at once: only those that are held join the waiters, and look again afterwards.
+        match look(origin, &live, &tail, number, Arrival { stamp: arrived, held: *held }).await {
+            Look::Settled(settled) => return settled,
+            Look::Hold(_) => {}
+        }
+        let (waiter, mut watermark) = (tail.wait(number), pin!(origin.catalog.watermark()));
+        let mut news = pin!(waiter.news());
+        news.as_mut().enable();
+        watermark.as_mut().enable();
+        *held = true;
+        holding.start();
+        let until = match look(origin, &live, &tail, number, Arrival { stamp: arrived, held: true }).await {
+            Look::Settled(settled) => return settled,
+            Look::Hold(until) => until,
+        };
+        // A close that has come waits only for commits that were stamped before it.
+        let may_lag = !rows_absent(&tail, number);
+        tokio::select! {
+            () = news => {}
+            () = watermark, if may_lag => {}
+            () = sleep_until(origin, until) => {}
+            () = origin.drain.started() => return Settled::Unavailable,
+        }
+    }
+}
+
+/// A hold that is being counted.
+struct Holding<'a> {
+    origin: &'a Origin,
+    started: Option<Duration>,
+}
+
+impl Holding<'_> {
+    fn start(&mut self) {
+        if self.started.is_none() {
+            self.started = Some(self.origin.clock.monotonic());
+            self.origin.metrics.hold_started();
+        }
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        if let Some(started) = self.started {
+            self.origin.metrics.hold_ended(self.origin.clock.monotonic().saturating_sub(started));
+        }
+    }
+}
+
+fn rows_absent(tail: &Tail, number: u64) -> bool {
+    matches!(tail.slot(number), Known::Slot(None))
+}
+
+/// Sleeps until `stamp` on the stamp clock.
+async fn sleep_until(origin: &Origin, stamp: Timestamp) {
+    let nanos = stamp.nanos_since(origin.store.stamp()).clamp(0, 3_600_000_000_000);
+    // A millisecond more, so that the moment has come when the timer fires, whatever its grain.
+    origin.clock.sleep(Duration::from_nanos(nanos as u64) + Duration::from_millis(1)).await;
+}
+
+enum Look {
+    Settled(Settled),
+    Hold(Timestamp),
+}
+
+async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: Arrival) -> Look {
+    // The watermark first: what is read after it may only be newer.
+    let settled = origin.store.settled();
+    let three = match three_slots(origin, live, tail, number).await {
+        Ok(three) => three,
+        Err(error) => {
+            tracing::error!(%error, rendition = %tail.rendition, number, "cannot read records");
+            return Look::Settled(Settled::Unavailable);
+        }
+    };
+    let rows = |slot: usize| three[slot].as_deref().map_or(&[][..], |slot| &slot.rows);
+    let event = live.event();
+    let view = View {
+        event: &event,
+        rendition: &tail.rendition,
+        number,
+        rows: rows(0),
+        before: [rows(1), rows(2)],
+        last_arrival: tail.last_arrival(),
+    };
+    let clocks = Clocks { wall: origin.clock.wall(), stamp: origin.store.stamp(), settled };
+    Look::Settled(match decide(&view, clocks, arrival) {
+        Decision::Hold(until) => return Look::Hold(until),
+        Decision::Serve(row) => Settled::Serve(row.clone()),
+        Decision::ServeDefective(row, ttl) => Settled::ServeDefective(row.clone(), ttl),
+        Decision::Refuse(outcome, ttl) => Settled::Refuse(outcome, ttl),
+        Decision::Unavailable => Settled::Unavailable,
+    })
+}
+
+/// The records of a segment and of the two before it; one question to the store for those that have left the ring.
+async fn three_slots(
+    origin: &Origin,
+    live: &Live,
+    tail: &Tail,
+    number: u64,
+) -> Result<[Option<Arc<Slot>>; 3], StoreError> {
+    let numbers = [Some(number), number.checked_sub(1), number.checked_sub(2)];
+    let known = numbers.map(|number| number.map_or(Known::Slot(None), |number| tail.slot(number)));
+    if let [Known::Slot(own), Known::Slot(one), Known::Slot(two)] = known {
+        return Ok([own, one, two]);
+    }
+    let event = live.event();
+    // Beyond the event's numbers and its DVR window there is nothing to be asked for.
+    if number < event.document.start_number || event.document.expires(number) < origin.clock.wall() {
+        return Ok([None, None, None]);
+    }
+    let range = number.saturating_sub(2)..=number;
+    let rows = origin.store.rows(event.id, &tail.rendition, range, ROWS_MAX).await?;
+    Ok(numbers.map(|number| slot_of(&rows, number?)))
+}
+
+/// The records of one segment.
+pub async fn rows(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Result<Option<Arc<Slot>>, StoreError> {
+    match tail.slot(number) {
+        Known::Slot(slot) => Ok(slot),
+        Known::Beyond => {
+            let rows = origin.store.rows(live.event().id, &tail.rendition, number..=number, ROWS_MAX).await?;
+            Ok(slot_of(&rows, number))
+        }
+    }
+}
+
+fn slot_of(rows: &[Row], number: u64) -> Option<Arc<Slot>> {
+    let of = |row: &&Row| matches!(row.key.object, Object::Segment { number: other, .. } if other == number);
+    let rows: Vec<Row> = rows.iter().filter(of).cloned().collect();
+    (!rows.is_empty()).then(|| Arc::new(Slot { number, rows }))
+}

@@ -1,0 +1,119 @@
+//! The ops listener (contract §8): events, status, health, metrics, the OpenAPI page and the watch page. Small answers
+//! only; it never carries media.
+
+mod events;
+mod status;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use headwater_wire::{Handler, Outbound, Problem, Request, Response};
+use http::{HeaderValue, header};
+use tower::ServiceExt;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::Origin;
+
+/// Largest request body: a document with a thousand renditions has some 60 KiB.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest answer: the metrics of a hundred events.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Headwater ops API",
+    description = "Events, status and health of a Headwater live origin. Errors are RFC 9457 problem documents.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Spec;
+
+/// Answers operators.
+pub struct Ops {
+    router: Router,
+}
+
+impl Ops {
+    /// With the routes of `extra` beside its own.
+    #[must_use]
+    pub fn new(origin: Arc<Origin>, extra: Router) -> Self {
+        let (router, spec) = OpenApiRouter::with_openapi(Spec::openapi())
+            .merge(events::router())
+            .merge(status::router())
+            .split_for_parts();
+        let json = spec.to_json().unwrap_or_default();
+        let router = router
+            .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], json) }))
+            .merge(watch::router())
+            .with_state(origin)
+            .merge(extra)
+            .fallback(not_found)
+            .method_not_allowed_fallback(wrong_method);
+        Self { router }
+    }
+}
+
+/// The OpenAPI document, as served.
+#[must_use]
+pub fn openapi() -> String {
+    let (_, spec) = OpenApiRouter::<Arc<Origin>>::with_openapi(Spec::openapi())
+        .merge(events::router())
+        .merge(status::router())
+        .split_for_parts();
+    spec.to_pretty_json().unwrap_or_default()
+}
+
+async fn not_found(uri: http::Uri) -> Refused {
+    let detail = format!("`{}` is no path of the ops API; see /openapi.json", uri.path());
+    Problem::new(404, "unknown-path", "Unknown path", detail).into()
+}
+
+async fn wrong_method(method: http::Method) -> Refused {
+    let detail = format!("{method} is not for this path; see /openapi.json");
+    Problem::new(405, "wrong-method", "Wrong method", detail).into()
+}
+
+/// A problem as an axum answer.
+pub(crate) struct Refused(Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl axum::response::IntoResponse for Refused {
+    fn into_response(self) -> axum::response::Response {
+        let json = self.0.to_json();
+        let mut response = axum::response::Response::new(axum::body::Body::from(json));
+        *response.status_mut() = self.0.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.extend(self.0.headers);
+        response
+    }
+}
+
+impl Handler for Ops {
+    async fn handle(&self, mut request: Request) -> Response {
+        let body = match request.body.collect(BODY_BYTES_MAX).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                let detail = format!("a request has at most {BODY_BYTES_MAX} bytes here");
+                return Problem::new(413, "body-too-large", "The body is too large", detail).into();
+            }
+            Err(error) => return Problem::new(400, "body-cut-short", "No whole body", error.to_string()).into(),
+        };
+        let request = http::Request::from_parts(request.head, axum::body::Body::from(body));
+        let (head, body) = match self.router.clone().oneshot(request).await {
+            Ok(response) => response.into_parts(),
+            Err(never) => match never {},
+        };
+        match axum::body::to_bytes(body, ANSWER_BYTES_MAX).await {
+            Ok(bytes) => http::Response::from_parts(head, Outbound::from(bytes)),
+            Err(error) => Problem::new(500, "internal", "Internal error", error.to_string()).into(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Health, status and metrics (contract §1, §8, §9).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::{StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Origin;
+
+pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+        .routes(routes!(metrics))
+        .routes(routes!(status))
+}
+
+/// What runs here.
+#[derive(Serialize, ToSchema)]
+struct Status {
+    /// The version of the program.
+    version: &'static str,
+    /// The region of this node.
+    region: String,
+    /// The publish listener's URL.
+    publish: String,
+    /// The deliver listener's URL.
+    deliver: String,
+    /// The ops listener's URL.
+    ops: String,
+    /// The tenants.
+    tenants: Vec<String>,
+    /// Events that are alive.
+    events: usize,
+    /// Bytes of upload buffers in use: by uploads, the live window and slow readers.
+    slab_bytes: usize,
+    /// Whether the server is draining.
+    draining: bool,
+    /// The clock by which segments are due.
+    time: String,
+}
+
+/// The process is up.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200)))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The node can publish and deliver.
+#[utoipa::path(get, path = "/readyz", tag = "health",
+    responses((status = 200), (status = 503, description = "draining, or the store does not answer")))]
+async fn readyz(State(origin): State<Arc<Origin>>) -> (StatusCode, &'static str) {
+    if origin.drain.has_started() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    match origin.store.entries().await {
+        Ok(_) => (StatusCode::OK, "ready\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    }
+}
+
+/// Prometheus metrics.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content_type = "text/plain")))]
+async fn metrics(State(origin): State<Arc<Origin>>) -> ([(header::HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], origin.metrics.render())
+}
+
+/// What runs here.
+#[utoipa::path(get, path = "/v1/status", tag = "health", responses((status = 200, body = Status)))]
+async fn status(State(origin): State<Arc<Origin>>) -> Json<Status> {
+    let addresses = origin.addresses;
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        region: origin.config.region.to_string(),
+        publish: format!("http://{}", addresses.publish),
+        deliver: format!("http://{}", addresses.deliver),
+        ops: format!("http://{}", addresses.ops),
+        tenants: origin.control.tenants().map(ToString::to_string).collect(),
+        events: origin.catalog.count(),
+        slab_bytes: origin.pool.used_bytes(),
+        draining: origin.drain.has_started(),
+        time: origin.clock.wall().to_rfc3339(),
+    })
+}

@@ -1,0 +1,98 @@
+//! Takes an upload's body in: into slabs, hashed while warm, whole or not at all.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use headwater_model::row::Digest;
+use headwater_store::Body;
+use headwater_store::slab::{Admission, Pool};
+use headwater_wire::{BodyError, Inbound, Problem};
+use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
+
+/// How long an upload waits for memory before it is refused. The 2 s that a write may take (contract §4) are for the
+/// store; a body takes at least this long to arrive when that many others do.
+const MEMORY_WAIT: Duration = Duration::from_secs(5);
+
+/// A whole upload.
+pub struct Received {
+    /// Its bytes.
+    pub body: Body,
+    /// Of the bytes.
+    pub digest: Digest,
+    /// Its share of the memory, to be held until the store has the bytes.
+    pub admission: Admission,
+}
+
+/// Reads the body to its end.
+///
+/// # Errors
+/// 400 cut short or a wrong digest, 408 too slow, 413 too large, 503 no memory. Nothing is kept.
+pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, limit: u64) -> Result<Received, Problem> {
+    let wanted = claimed_sha256(headers)?;
+    let writer = tokio::time::timeout(MEMORY_WAIT, pool.writer(inbound.length())).await;
+    let Ok(mut writer) = writer else { return Err(no_memory()) };
+    let mut sha = wanted.as_ref().map(|_| Sha256::new());
+    while let Some(frame) = inbound.frame().await {
+        let frame = frame.map_err(broken)?;
+        if writer.len() + frame.len() as u64 > limit {
+            return Err(too_large(limit));
+        }
+        if let Some(sha) = &mut sha {
+            sha.update(&frame);
+        }
+        if tokio::time::timeout(MEMORY_WAIT, writer.push(&frame)).await.is_err() {
+            return Err(no_memory());
+        }
+    }
+    if let (Some(sha), Some((field, wanted))) = (sha, wanted)
+        && sha.finalize().as_slice() != wanted
+    {
+        let detail = "the bytes received have another SHA-256; send them again";
+        return Err(Problem::new(400, "wrong-digest", "The body does not match its digest", detail).field(field));
+    }
+    let (body, digest, admission) = writer.finish();
+    Ok(Received { body, digest, admission })
+}
+
+/// The SHA-256 that `Content-Digest` or `Repr-Digest` (RFC 9530) claims, with the field's name. Other algorithms are
+/// left alone: SHA-256 of every body would cost as much as storing it.
+fn claimed_sha256(headers: &HeaderMap) -> Result<Option<(&'static str, Vec<u8>)>, Problem> {
+    for field in ["content-digest", "repr-digest"] {
+        let Some(value) = headers.get(field) else { continue };
+        let text = value.to_str().unwrap_or("");
+        let member = text.split(',').map(str::trim).find_map(|member| member.strip_prefix("sha-256="));
+        let Some(member) = member else { continue };
+        let decoded =
+            member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).and_then(|b64| BASE64.decode(b64).ok());
+        match decoded {
+            Some(bytes) if bytes.len() == 32 => return Ok(Some((field, bytes))),
+            _ => {
+                let detail = format!("`{text}` is no sha-256 digest; write sha-256=:BASE64: (RFC 9530)");
+                return Err(Problem::new(400, "bad-digest", "Malformed digest", detail).field(field));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn broken(error: BodyError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        BodyError::CutShort => Problem::new(400, "body-cut-short", "The body was cut short", detail),
+        BodyError::Stalled | BodyError::TooSlow => Problem::new(408, "body-timeout", "The body took too long", detail),
+    }
+}
+
+/// 413.
+pub fn too_large(limit: u64) -> Problem {
+    let detail = format!("an upload has at most {limit} bytes; send shorter segments or raise body_bytes_max");
+    Problem::new(413, "body-too-large", "The body is too large", detail)
+}
+
+fn no_memory() -> Problem {
+    let detail =
+        format!("uploads in progress hold all of upload_bytes and {} s have passed; try again", MEMORY_WAIT.as_secs());
+    Problem::new(503, "no-memory", "No memory for another upload", detail).header(http::header::RETRY_AFTER, "1")
+}

@@ -1,0 +1,67 @@
+//! The cache of what was read back from the disk, apart from the live window, so that a scan of the past cannot push
+//! out the live edge. Readers of one object at once cost one read.
+
+use std::future::Future;
+
+use headwater_model::Timestamp;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+
+use crate::StoreError;
+use crate::slab::Body;
+
+/// A shard must have room for the largest objects there are (contract §4: 64 MiB), or they would never be kept.
+const SHARD_BYTES_MIN: u64 = 256 << 20;
+/// More shards than this no small machine needs.
+const SHARDS_MAX: u64 = 16;
+/// What the cache expects objects to weigh, for the first size of its tables.
+const OBJECT_BYTES_USUAL: u64 = 512 << 10;
+/// What an entry costs besides its bytes.
+const ENTRY_BYTES: u64 = 256;
+
+#[derive(Clone)]
+struct ByMemory;
+
+impl Weighter<Timestamp, Body> for ByMemory {
+    fn weight(&self, _: &Timestamp, body: &Body) -> u64 {
+        body.len() + ENTRY_BYTES
+    }
+}
+
+/// Verified bodies read from the disk, by stamp.
+pub struct Dvr {
+    cache: Cache<Timestamp, Body, ByMemory>,
+}
+
+impl Dvr {
+    /// A cache of at most `bytes_max`.
+    #[must_use]
+    pub fn new(bytes_max: u64) -> Self {
+        let shards = (bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
+        let built = OptionsBuilder::new()
+            .shards(shards as usize)
+            .weight_capacity(bytes_max)
+            .estimated_items_capacity((bytes_max / OBJECT_BYTES_USUAL).max(16) as usize)
+            .build();
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let cache = match built {
+            Ok(options) => Cache::with_options(options, ByMemory, hasher, lifecycle),
+            Err(_) => Cache::with_weighter(16, bytes_max, ByMemory),
+        };
+        Self { cache }
+    }
+
+    /// The body stamped `stamp`; `read` fetches it unless it is here or on its way.
+    pub(crate) async fn get_or_read<F>(&self, stamp: Timestamp, read: impl FnOnce() -> F) -> Result<Body, StoreError>
+    where
+        F: Future<Output = Result<Body, StoreError>>,
+    {
+        self.cache.get_or_insert_async(&stamp, read()).await
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+}

@@ -1,0 +1,282 @@
+//! The embedded engine: everything in one log of bucket files. What is written once and expires by time is a log, so
+//! there is no compactor, and no second database beside it.
+//!
+//! The way of a publish: [`Log`] puts it on the queue; the [`Committer`] stamps and judges it with all that wait
+//! (`plan`), writes and syncs it (`shelf`, `bucket`), tells `index`, live window and listener, and answers. Reads go to
+//! the window, the DVR cache, or the disk (`read`). Space comes back by bucket (`reclaim`); `recover` finds everything
+//! again at start. The bytes are described in `format`.
+
+mod bucket;
+mod committer;
+mod format;
+mod index;
+mod plan;
+mod queue;
+mod read;
+mod reclaim;
+mod recover;
+mod scan;
+mod shelf;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use headwater_model::event::Entry;
+use headwater_model::row::{Claim, EventId, Key, Row};
+use headwater_model::{Millis, Rendition, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+pub use committer::Committer;
+pub use stats::{Commit, Observer, Stats};
+
+use crate::disk::Disk;
+use crate::dvr::Dvr;
+use crate::slab::Body;
+use crate::stamp::{Clock, Stamps};
+use crate::window::Window;
+use crate::{Listener, Published, Store, StoreError};
+use index::{Expiry, Index};
+use plan::Work;
+use queue::Queue;
+use stats::Counters;
+
+/// What can be chosen about a log.
+#[derive(Clone)]
+pub struct Options {
+    /// Memory of the live window, in bytes: the bodies published last.
+    pub window_bytes: usize,
+    /// Memory of the DVR cache, in bytes: what was read back from the disk.
+    pub dvr_bytes: u64,
+    /// Bytes of the disk that publishes leave free, so that deletions and what has to be carried forward still fit.
+    pub reserve_bytes: u64,
+    /// A bucket file takes no more records past this many bytes.
+    pub bucket_bytes: u64,
+    /// How long records and media outlive their retention: two segments, whose selection looks at them.
+    pub grace: Millis,
+    /// Hears of every commit.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            window_bytes: 512 << 20,
+            dvr_bytes: 256 << 20,
+            reserve_bytes: 64 << 20,
+            // A thousand files to the TiB, and at most this much to scan for each class after a crash.
+            bucket_bytes: 1 << 30,
+            // Two of the longest segments (contract §3).
+            grace: Millis::from_seconds(120),
+            observer: None,
+        }
+    }
+}
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the directory.
+    #[error("{place} is in use by another process; stop it or choose another data directory")]
+    Locked {
+        /// The directory.
+        place: String,
+    },
+    /// A later build wrote a file.
+    #[error(
+        "{file} has format version {version}, this build reads up to {}; run the newer build, or move the data directory away",
+        format::FORMAT_VERSION
+    )]
+    Later {
+        /// The file.
+        file: String,
+        /// Its version.
+        version: u32,
+    },
+    /// The directory or a file cannot be read.
+    #[error("{place} cannot be read: {error}; check that the directory exists and belongs to this user")]
+    Unreadable {
+        /// What.
+        place: String,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+/// What the log, its committer and its readers share.
+struct Shared {
+    options: Options,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    stamps: Stamps,
+    index: RwLock<Index>,
+    window: Window,
+    dvr: Dvr,
+    queue: Queue,
+    counters: Counters,
+    /// Held until the last user of the directory is gone.
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl Shared {
+    fn observe(&self, commit: &Commit) {
+        if let Some(observer) = &self.options.observer {
+            observer.committed(commit);
+        }
+    }
+
+    fn expiry(&self) -> Expiry {
+        Expiry { now: self.stamps.now(), grace: self.options.grace }
+    }
+}
+
+/// The embedded engine. Dropping it finishes what waits and stops the committer.
+pub struct Log {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Log {
+    /// Opens the log on `disk` and starts its committer.
+    ///
+    /// # Errors
+    /// [`OpenError`], with what to do.
+    pub fn open(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        disk: Arc<dyn Disk>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let place = disk.place();
+        let (log, committer) = Self::open_by_hand(options, clock, disk, listener)?;
+        let thread = std::thread::Builder::new().name("log-committer".into()).spawn(move || committer.run());
+        *log.thread.lock() = Some(thread.map_err(|error| OpenError::Unreadable { place, error })?);
+        Ok(log)
+    }
+
+    /// Opens the log without a thread: whoever holds the [`Committer`] drives it. For tests and simulations.
+    ///
+    /// # Errors
+    /// [`OpenError`], with what to do.
+    pub fn open_by_hand(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        disk: Arc<dyn Disk>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<(Arc<Self>, Committer), OpenError> {
+        let place = disk.place();
+        let lock = disk.lock().map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => OpenError::Locked { place },
+            _ => OpenError::Unreadable { place, error },
+        })?;
+        let recovered = recover::recover(&disk, &options)?;
+        let shared = Arc::new(Shared {
+            stamps: Stamps::new(Arc::clone(&clock), recovered.highest),
+            index: RwLock::new(recovered.index),
+            window: Window::new(options.window_bytes),
+            dvr: Dvr::new(options.dvr_bytes),
+            queue: Queue::default(),
+            counters: Counters::default(),
+            options,
+            disk,
+            clock,
+            _lock: lock,
+        });
+        let committer = Committer::new(Arc::clone(&shared), listener, recovered.shelf);
+        Ok((Arc::new(Self { shared, thread: Mutex::default() }), committer))
+    }
+
+    /// Finishes what waits, seals the buckets and stops the committer. Reads go on; writes are refused from here on.
+    /// Blocks until it is done.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        if let Some(thread) = self.thread.lock().take() {
+            // A committer that panicked has nothing left to finish.
+            let _ = thread.join();
+        }
+    }
+
+    /// What the log holds now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        Stats {
+            disk_bytes: shared.counters.disk_bytes.load(Ordering::Relaxed),
+            free_bytes: shared.disk.free_bytes().unwrap_or(0),
+            window_bytes: shared.window.bytes() as u64,
+            dvr_bytes: shared.dvr.bytes(),
+            buckets: shared.counters.buckets.load(Ordering::Relaxed),
+            rows: shared.index.read().row_count() as u64,
+            waiting: shared.queue.len() as u64,
+        }
+    }
+
+    async fn ask<T>(&self, work: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Work) -> Result<T, StoreError> {
+        let (answer, reply) = oneshot::channel();
+        self.shared.queue.push(work(answer))?;
+        reply.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the log has stopped".into())))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[async_trait]
+impl Store for Log {
+    async fn publish(&self, claim: Claim, body: Body) -> Result<Published, StoreError> {
+        self.ask(|answer| Work::Publish { claim, body, answer }).await
+    }
+
+    async fn remove(&self, key: Key) -> Result<(), StoreError> {
+        self.ask(|answer| Work::Remove { key, answer }).await
+    }
+
+    async fn rows(
+        &self,
+        event: EventId,
+        rendition: &Rendition,
+        numbers: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let expiry = self.shared.expiry();
+        Ok(self.shared.index.read().rows(event, rendition, numbers, limit, |row| expiry.keeps(row)))
+    }
+
+    async fn standing(&self, event: EventId, recent: usize) -> Result<Vec<Row>, StoreError> {
+        let expiry = self.shared.expiry();
+        Ok(self.shared.index.read().standing(event, recent, |row| expiry.keeps(row)))
+    }
+
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
+        self.shared.read(row, range).await
+    }
+
+    fn hot(&self, row: &Row) -> Option<Body> {
+        self.shared.window.get(row.published)
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.shared.index.read().entries())
+    }
+
+    async fn write_entry(&self, entry: Entry, expected: u64) -> Result<(), StoreError> {
+        self.ask(|answer| Work::Entry { entry, expected, answer }).await
+    }
+
+    fn settled(&self) -> Timestamp {
+        self.shared.stamps.settled()
+    }
+
+    fn stamp(&self) -> Timestamp {
+        self.shared.stamps.now()
+    }
+}

@@ -1,0 +1,84 @@
+//! Payloads from bucket files, whole and verified: bytes that are not those that were stored never leave. Files are
+//! opened for each read, which costs microseconds beside a read of a segment and needs no bound on open files.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_model::row::Row;
+
+use super::bucket::Stored;
+use super::format::{Record, file_name};
+use super::{Shared, index};
+use crate::StoreError;
+use crate::disk::Disk;
+use crate::slab::Body;
+
+/// Reads and verifies the payload of `stored`; `InvalidData` if the bytes are wrong.
+pub(super) fn payload(disk: &dyn Disk, stored: &Stored) -> io::Result<Body> {
+    let Record::Row(row) = &stored.record else { return Ok(Body::default()) };
+    if row.size == 0 {
+        return Ok(Body::default());
+    }
+    let length = usize::try_from(row.size).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    disk.open(&file_name(stored.bucket))?.read_at(&mut bytes, stored.extent.payload)?;
+    let body = Body::from(Bytes::from(bytes));
+    if body.digest() != stored.digest {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(body)
+}
+
+impl Shared {
+    /// The bytes of `row`: from the live window, else the DVR cache, else the disk.
+    pub(super) async fn read(self: &Arc<Self>, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
+        let version = row.published;
+        if let Some(body) = self.window.get(version) {
+            return Ok(body.slice(range));
+        }
+        if row.size == 0 {
+            return self.locate(row).map(|_| Body::default()).ok_or(StoreError::Gone);
+        }
+        let body = self.dvr.get_or_read(version, || self.read_from_disk(row)).await?;
+        Ok(body.slice(range))
+    }
+
+    async fn read_from_disk(self: &Arc<Self>, row: &Row) -> Result<Body, StoreError> {
+        loop {
+            let stored = self.locate(row).ok_or(StoreError::Gone)?;
+            let (disk, reading) = (Arc::clone(&self.disk), Arc::clone(&stored));
+            let read = tokio::task::spawn_blocking(move || payload(&*disk, &reading)).await;
+            let error = match read {
+                Ok(Ok(body)) => return Ok(body),
+                Ok(Err(error)) => error,
+                Err(stopped) => io::Error::other(stopped),
+            };
+            match self.locate(row) {
+                None => return Err(StoreError::Gone),
+                // Carried forward meanwhile: read again from where it lies now.
+                Some(now) if now.bucket != stored.bucket => {}
+                Some(_) => return Err(damage(&error, &stored)),
+            }
+        }
+    }
+
+    /// Where the bytes of `row` lie; `None` if they were replaced or removed, or have expired.
+    fn locate(&self, row: &Row) -> Option<Arc<Stored>> {
+        let expiry = super::index::Expiry { now: self.stamps.now(), grace: self.options.grace };
+        let index = self.index.read();
+        let stored = index.current(&row.key)?;
+        let current = index::row(stored)?;
+        (current.version == row.version && expiry.keeps(current)).then(|| Arc::clone(stored))
+    }
+}
+
+fn damage(error: &io::Error, stored: &Stored) -> StoreError {
+    let place = format!("{} at {}", file_name(stored.bucket), stored.extent.payload);
+    match error.kind() {
+        io::ErrorKind::InvalidData => StoreError::Damaged(format!("{place}: wrong checksum")),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => StoreError::Damaged(format!("{place}: {error}")),
+        _ => StoreError::Unavailable(format!("{place}: {error}")),
+    }
+}
