@@ -14,8 +14,8 @@ use crate::source::Source;
 pub const TOP_BOXES_MAX: usize = 32_768;
 /// Longest box that is read as a whole (`moov`, `moof`, `styp`): an hour of 120 frames a second, 16 bytes a sample.
 pub const READ_BOX_MAX: u64 = 8 << 20;
-/// Longest header: 64-bit size and a UUID.
-const HEADER_MAX: u64 = 32;
+/// What is read of a header: type and 64-bit size.
+const HEADER_READ: u64 = 16;
 
 /// A four-character code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,24 +125,18 @@ enum Extent {
     ToTheEnd,
 }
 
-/// Reads a header from the first bytes of a box; `None` if they do not suffice.
+/// Reads type, header length and extent from the first bytes of a box; `None` if they do not suffice. The UUID of a
+/// `uuid` box counts as header and is not looked at.
 fn header(prefix: &[u8]) -> Option<(FourCc, u64, Extent)> {
-    let (size, rest) = prefix.split_first_chunk::<4>()?;
-    let (kind, rest) = rest.split_first_chunk::<4>()?;
-    let (mut len, mut extent, mut after) = (8, Extent::Size(u64::from(u32::from_be_bytes(*size))), rest);
-    match extent {
-        Extent::Size(0) => extent = Extent::ToTheEnd,
-        Extent::Size(1) => {
-            let (large, rest) = rest.split_first_chunk::<8>()?;
-            (len, extent, after) = (16, Extent::Size(u64::from_be_bytes(*large)), rest);
-        }
-        _ => {}
-    }
-    if kind == b"uuid" {
-        after.split_first_chunk::<16>()?;
-        len += 16;
-    }
-    Some((FourCc(*kind), len, extent))
+    let mut fields = Reader::new(prefix);
+    let (size, kind) = (fields.u32()?, fields.array()?);
+    let (len, extent) = match size {
+        0 => (8, Extent::ToTheEnd),
+        1 => (16, Extent::Size(fields.u64()?)),
+        small => (8, Extent::Size(u64::from(small))),
+    };
+    let uuid = if kind == *b"uuid" { 16 } else { 0 };
+    Some((FourCc(kind), len + uuid, extent))
 }
 
 /// The top-level boxes of a body, in order. Ends after the first error.
@@ -173,15 +167,10 @@ impl<'s, S: Source + ?Sized> TopLevel<'s, S> {
             return Err(Broken::malformed(start, "more boxes than a segment can need"));
         };
         self.left = left;
-        let prefix = self.source.slice(start..total.min(start.saturating_add(HEADER_MAX))).unwrap_or_default();
+        let prefix = self.source.slice(start..total.min(start.saturating_add(HEADER_READ))).unwrap_or_default();
         let kind = prefix.get(4..8).and_then(|kind| kind.try_into().ok()).map(FourCc);
-        match kind {
-            // Too little to tell a cut header from something that never was a box: it depends on what came before.
-            None if start == 0 => return Err(Broken::malformed(start, "no box at all")),
-            Some(kind) if !kind.is_printable() => {
-                return Err(Broken::malformed(start, "the box type is not printable"));
-            }
-            _ => {}
+        if kind.is_some_and(|kind| !kind.is_printable()) {
+            return Err(Broken::malformed(start, "the box type is not printable"));
         }
         let Some((kind, len, extent)) = header(&prefix) else { return Err(Broken::Incomplete { at: start }) };
         let size = match extent {
@@ -193,8 +182,7 @@ impl<'s, S: Source + ?Sized> TopLevel<'s, S> {
         }
         match start.checked_add(size) {
             Some(end) if end <= total => Ok(Header { kind, start, payload: start + len, end }),
-            _ if kind.is_top_level() => Err(Broken::Incomplete { at: start }),
-            _ => Err(Broken::malformed(start, "a box of unknown type reaches past the end")),
+            _ => Err(Broken::Incomplete { at: start }),
         }
     }
 }
@@ -329,6 +317,11 @@ pub(crate) struct Reader<'a>(&'a [u8]);
 impl<'a> Reader<'a> {
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
+    }
+
+    /// Without the first `skip` bytes.
+    pub(crate) fn at(bytes: &'a [u8], skip: usize) -> Option<Self> {
+        bytes.get(skip..).map(Self)
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {

@@ -20,3 +20,30 @@ pub fn last_chunk_end<S: Source + ?Sized>(source: &S, from: u64) -> Result<Optio
     }
     Ok(end)
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{Clip, Letter, fault};
+
+    #[test]
+    fn a_growing_segment_shows_its_chunks_one_by_one() {
+        let clip = Clip::builtin();
+        let video = clip.rendition("v180").expect("in the clip");
+        let segment = fault::chunked(&video.segment(Letter::A, 7, 0), 12);
+        let mut ends = Vec::new();
+        for len in 0..=segment.len() {
+            let from = ends.last().copied().unwrap_or(0);
+            if let Some(end) = last_chunk_end(&segment[..len], from).expect("sound boxes") {
+                assert_eq!(end, len as u64, "a chunk is seen as soon as its last byte is there");
+                ends.push(end);
+            }
+        }
+        assert_eq!(ends.len(), 4);
+        assert_eq!(ends.last(), Some(&(segment.len() as u64)));
+    }
+
+    #[test]
+    fn text_is_no_chunk() {
+        assert!(last_chunk_end(b"WEBVTT\n\n00:00.000 --> 00:01.000", 0).is_err());
+    }
+}

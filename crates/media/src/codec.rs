@@ -3,7 +3,7 @@
 //! business.
 
 use crate::boxes::{Child, Children, Reader};
-use crate::init::{TrackKind, fields};
+use crate::init::TrackKind;
 
 /// Fields of `VisualSampleEntry` before its boxes (ISO/IEC 14496-12 §12.1.3).
 const VISUAL_ENTRY_LEN: usize = 78;
@@ -33,12 +33,12 @@ pub(crate) fn describe(entry: &Child<'_>, kind: TrackKind) -> Described {
 }
 
 fn picture_size(entry: &[u8]) -> Option<(u16, u16)> {
-    let mut fields = fields(entry, 24)?;
+    let mut fields = Reader::at(entry, 24)?;
     Some((fields.u16()?, fields.u16()?))
 }
 
 fn sound(entry: &[u8]) -> Option<(u16, u32)> {
-    let mut fields = fields(entry, 16)?;
+    let mut fields = Reader::at(entry, 16)?;
     let channels = fields.u16()?;
     fields.take(6)?;
     // 16.16 fixed point.
@@ -109,7 +109,7 @@ fn av1(config: &[u8]) -> Option<String> {
 
 /// VP codecs in ISOBMFF: profile, level, bit depth.
 fn vpx(name: &str, config: &[u8]) -> Option<String> {
-    let mut fields = fields(config, 4)?;
+    let mut fields = Reader::at(config, 4)?;
     let [profile, level, depth] = fields.array()?;
     Some(format!("{name}.{profile:02}.{level:02}.{:02}", depth >> 4))
 }
@@ -121,7 +121,7 @@ const MPEG4_AUDIO: u8 = 0x40;
 
 /// Object type and, for MPEG-4 audio, audio object type (ISO/IEC 14496-1 §7.2.6, 14496-3 §1.6.2).
 fn mpeg4_audio(esds: &[u8]) -> Option<String> {
-    let mut fields = descriptor(fields(esds, 4)?, ES_DESCRIPTOR)?;
+    let mut fields = descriptor(Reader::at(esds, 4)?, ES_DESCRIPTOR)?;
     fields.u16()?;
     let flags = fields.u8()?;
     if flags & 0x80 != 0 {

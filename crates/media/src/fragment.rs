@@ -112,6 +112,8 @@ pub struct TrackFragment {
     pub samples: Tally,
     /// `sample_flags` of the first sample, if there is one and somebody has said.
     pub first_flags: Option<u32>,
+    /// How long after its decode time the first sample is shown.
+    pub first_composition: i64,
 }
 
 impl TrackFragment {
@@ -207,7 +209,7 @@ fn read_tfdt(tfdt: &Child<'_>) -> Result<u64, Broken> {
 }
 
 fn read_trun(trun: &Child<'_>, found: &mut TrackFragment) -> Result<(), Broken> {
-    let (_, flags, mut fields) = trun.full()?;
+    let (version, flags, mut fields) = trun.full()?;
     let count = fields.u32().ok_or_else(|| trun.too_short())?;
     let mut first_flags = None;
     if flags & TRUN_DATA_OFFSET != 0 {
@@ -227,6 +229,9 @@ fn read_trun(trun: &Child<'_>, found: &mut TrackFragment) -> Result<(), Broken> 
     if count > 0 && found.samples.count == 0 {
         let of_sample = || if columns[2] { column(table, columns, 2) } else { found.defaults.flags };
         found.first_flags = first_flags.or_else(of_sample);
+        let offset = if columns[3] { column(table, columns, 3).unwrap_or(0) } else { 0 };
+        // Signed from version 1 on.
+        found.first_composition = if version == 0 { i64::from(offset) } else { i64::from(offset as i32) };
     }
     if columns[0] {
         table.chunks_exact(row).for_each(|sample| found.samples.add(column(sample, columns, 0), 1));

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::boxes::{Broken, Child, Children, Reader, TopLevel};
+use crate::boxes::{Broken, Child, Children, TopLevel};
 use crate::codec::{self, Described};
 use crate::fragment::Defaults;
 use crate::source::Source;
@@ -72,12 +72,15 @@ pub struct Track {
     pub codec: Option<String>,
     /// Width and height in pixels.
     pub size: Option<(u16, u16)>,
-    /// Sound channels and samples a second.
+    /// Sound channels and samples a second, as the sample entry has them (many packagers write 2 channels for mono).
     pub sound: Option<(u16, u32)>,
     /// ISO 639-2, like `eng`; `None` if undetermined.
     pub language: Option<String>,
     /// What holds for samples that say nothing themselves (`trex`).
     pub defaults: Defaults,
+    /// Media time at which presentation begins (`elst`): what comes before it is an encoder's run-up or the room that
+    /// reordered frames need.
+    pub edit_start: u64,
 }
 
 /// What an init segment says.
@@ -187,11 +190,32 @@ fn read_trak(trak: &Child<'_>) -> Result<Option<Track>, Broken> {
             let times = if version == 1 { 16 } else { 8 };
             let id = fields.take(times).and_then(|_| fields.u32());
             track.id = id.ok_or_else(|| child.too_short())?;
+        } else if child.is(b"edts") {
+            track.edit_start = read_edts(&child).map_err(|broken| child.inside(broken))?;
         } else if child.is(b"mdia") {
             read_mdia(&child, &mut track).map_err(|broken| child.inside(broken))?;
         }
     }
     Ok(Some(track).filter(|track| track.id > 0 && track.timescale > 0))
+}
+
+/// The media time of the first edit that shows media; 0 without one. Empty edits move a track as a whole against the
+/// others: they say nothing about where a segment begins.
+fn read_edts(edts: &Child<'_>) -> Result<u64, Broken> {
+    let Some(elst) = edts.children().find(b"elst")? else { return Ok(0) };
+    let (version, _, mut fields) = elst.full()?;
+    fields.u32().ok_or_else(|| elst.too_short())?;
+    loop {
+        let time = match version {
+            1 => fields.u64().and_then(|_| fields.u64()).map(|time| time as i64),
+            _ => fields.u32().and_then(|_| fields.u32()).map(|time| i64::from(time as i32)),
+        };
+        match (time.map(u64::try_from), fields.u32()) {
+            (Some(Ok(start)), _) => return Ok(start),
+            (Some(Err(_)), Some(_)) => {}
+            _ => return Ok(0),
+        }
+    }
 }
 
 fn read_mdia(mdia: &Child<'_>, track: &mut Track) -> Result<(), Broken> {
@@ -243,11 +267,6 @@ fn language(packed: u16) -> Option<String> {
     let letters = [10, 5, 0].map(|shift| ((packed >> shift) & 0x1f) as u8 + 0x60);
     let text = String::from_utf8(letters.to_vec()).ok()?;
     (text != "und" && text.bytes().all(|byte| byte.is_ascii_lowercase())).then_some(text)
-}
-
-/// The offset that [`Reader`] needs is the caller's: kept here so that `codec` and `init` share one.
-pub(crate) fn fields(bytes: &[u8], skip: usize) -> Option<Reader<'_>> {
-    bytes.get(skip..).map(Reader::new)
 }
 
 #[cfg(test)]

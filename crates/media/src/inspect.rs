@@ -6,7 +6,7 @@ use headwater_model::SegmentDuration;
 use headwater_model::defect::{Defect, DefectKind, Defects};
 use headwater_model::document::Document;
 
-use crate::boxes::{Broken, Header, TopLevel};
+use crate::boxes::{Broken, FourCc, Header, TopLevel};
 use crate::fragment::{Defaults, Fragment, Tally, TrackFragment};
 use crate::init::{Track, TrackKind};
 use crate::kind::Container;
@@ -39,13 +39,21 @@ pub struct TrackFacts {
     pub kind: TrackKind,
     /// The defaults of its `trex`.
     pub defaults: Defaults,
+    /// Media time at which its presentation begins (`elst`).
+    pub edit_start: u64,
 }
 
 impl TrackFacts {
     /// What `track` of an init segment says.
     #[must_use]
     pub const fn of(track: &Track) -> Self {
-        Self { id: Some(track.id), timescale: Some(track.timescale), kind: track.kind, defaults: track.defaults }
+        Self {
+            id: Some(track.id),
+            timescale: Some(track.timescale),
+            kind: track.kind,
+            defaults: track.defaults,
+            edit_start: track.edit_start,
+        }
     }
 }
 
@@ -91,7 +99,7 @@ pub fn inspect<S: Source + ?Sized>(source: &S, expectation: &Expectation) -> Ins
         return Inspection::default();
     }
     let mut scan = Scan::default();
-    let broken = scan.read(source, expectation.track).err();
+    let broken = scan.read(source, expectation.track).err().map(|broken| settle(broken, source));
     let mut found = Inspection {
         broken,
         fragments: scan.fragments,
@@ -130,6 +138,8 @@ struct Scan {
     /// Duration that a sample of the judged track has unless it says otherwise.
     default_duration: Option<u32>,
     decode_time: Option<u64>,
+    /// How long after it the first sample is shown.
+    composition: i64,
     starts_with_sync: Option<bool>,
     is_empty: bool,
     /// Whether the last fragment's samples have not come yet.
@@ -197,6 +207,7 @@ impl Scan {
     fn add(&mut self, track: &TrackFragment) {
         if self.samples.count == 0 {
             self.starts_with_sync = track.starts_with_sync();
+            self.composition = track.first_composition;
             self.decode_time = self.decode_time.or(track.decode_time);
         }
         self.default_duration = self.default_duration.or(track.defaults.duration);
@@ -233,15 +244,32 @@ impl Scan {
         Some(Defect::new(DefectKind::Short, &facts))
     }
 
+    /// Packagers cut by presentation time. It is `tfdt` itself, unless frames are reordered or the encoder needs a
+    /// run-up: then the composition offset and the edit list make up for it, and `tfdt` alone may be frames off.
     fn discontinuity(&self, expectation: &Expectation) -> Option<Defect> {
+        let sample = self.sample()?;
         let offset = i128::from(self.decode_time?) - expectation.start()?;
-        let off = offset.abs() > self.sample()?;
+        let shown = offset + i128::from(self.composition) - i128::from(expectation.track.edit_start);
+        let off = offset.abs() > sample && shown.abs() > sample;
         off.then(|| Defect::new(DefectKind::Discontinuity, &[("offset", fact(offset))]))
     }
 
     fn no_sync(&self, kind: TrackKind) -> Option<Defect> {
         let matters = !matches!(kind, TrackKind::Audio | TrackKind::Text);
         (matters && self.starts_with_sync == Some(false)).then(|| Defect::new(DefectKind::NoSync, &[]))
+    }
+}
+
+/// More bytes could make something of almost any text: a box of 1.4 GB whose type is ` ver`. A body that is not going
+/// to grow was cut only if it began like boxes and a box that we know is the one that is cut.
+fn settle<S: Source + ?Sized>(broken: Broken, source: &S) -> Broken {
+    let Broken::Incomplete { at } = broken else { return broken };
+    match source.slice(at.saturating_add(4)..at.saturating_add(8)).as_deref() {
+        Some(&[a, b, c, d]) if !FourCc([a, b, c, d]).is_top_level() => {
+            Broken::malformed(at, "a box of unknown type reaches past the end")
+        }
+        None if at == 0 => Broken::malformed(at, "too short for a box"),
+        _ => broken,
     }
 }
 
