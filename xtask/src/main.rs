@@ -1,1 +1,36 @@
-fn main() {}
+//! `cargo xtask …`: the one way to set up, test, bench and fuzz Headwater. CI runs the same commands as a person.
+#![expect(clippy::disallowed_methods, reason = "a tool, no part of the server: three words need no argument parser")]
+
+use std::process::ExitCode;
+
+use xtask::step::Steps;
+use xtask::{bench, fuzz, setup, suite, tidy};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  setup            installs what the tests need and says what it does
+  test [FILTER]    everything CI runs; with FILTER only the tests whose name contains it
+  tidy             checks the house rules
+  bench [ARGS]     runs the side-by-side benchmarks (release build)
+  fuzz [SECONDS]   runs each fuzz target for SECONDS (default 60)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut steps = Steps::default();
+    match words.as_slice() {
+        ["setup"] => steps.run("setup", setup::run),
+        ["tidy"] => steps.run("tidy", tidy::run),
+        ["test"] => suite::everything(&mut steps),
+        ["test", filter] => suite::matching(&mut steps, filter),
+        ["bench", rest @ ..] => steps.run("bench", || bench(rest)),
+        ["fuzz"] => steps.run("fuzz", || fuzz("60")),
+        ["fuzz", seconds] => steps.run("fuzz", || fuzz(seconds)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    }
+    steps.close()
+}

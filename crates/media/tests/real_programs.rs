@@ -1,6 +1,8 @@
 //! Real programs on both sides: what ffmpeg and shaka-packager write is sound to us, and what we re-time is sound to
 //! ffmpeg.
 
+#![expect(clippy::disallowed_methods, reason = "a test finds its programs by the environment")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -164,6 +164,15 @@ impl Template {
         if touching {
             return Err("two identifiers touch; put a character between them, like `-` or `/`".into());
         }
+        let swallowed = self.parts.windows(2).any(|pair| match pair {
+            [Part::Number(_) | Part::Time, Part::Literal(text)] => text.starts_with(|c: char| c.is_ascii_digit()),
+            _ => false,
+        });
+        if swallowed {
+            return Err(
+                "a digit follows a number and would be read as part of it; put another character between them".into()
+            );
+        }
         Ok(())
     }
 }

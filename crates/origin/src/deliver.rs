@@ -20,6 +20,7 @@ use crate::deliver::hold::Settled;
 use crate::live::Live;
 use crate::metrics::Class;
 use crate::route::{self, Route, Target};
+use crate::tail::Candidate;
 
 /// How long a bad path may be cached (contract §5, row 1).
 const BAD_REQUEST_TTL: Ttl = Ttl::Seconds(60);
@@ -125,11 +126,11 @@ async fn own_segment(origin: &Origin, live: &Live, pipeline: &Pipeline, renditio
         Ok(slot) => slot,
         Err(_) => return unavailable(),
     };
-    let row = slot.iter().flat_map(|slot| &slot.rows).find(|row| row.key.pipeline == *pipeline).cloned();
-    own(origin, row).await
+    let index = slot.as_ref().and_then(|slot| slot.rows.iter().position(|row| row.key.pipeline == *pipeline));
+    own(origin, slot.zip(index).and_then(|(slot, index)| Candidate::of(&slot, index))).await
 }
 
-async fn own(origin: &Origin, row: Option<Row>) -> Answer {
+async fn own(origin: &Origin, row: Option<Candidate>) -> Answer {
     let Some(row) = row else { return Answer::refusal(Outcome::Absent, ABSENT_TTL).uncached() };
     let outcome = if row.defects.is_empty() { Outcome::Hit } else { Outcome::Defective };
     match Answer::media(origin, row, outcome, Freshness::Never, &Method::GET).await {
@@ -141,7 +142,7 @@ async fn own(origin: &Origin, row: Option<Row>) -> Answer {
 
 /// A loose object or an init segment: from the first healthy pipeline that has one (contract §2).
 async fn unnumbered(origin: &Origin, live: &Live, route: &Route, rows: Vec<Row>, ttl: Ttl) -> Answer {
-    let of = |pipeline: &Pipeline| rows.iter().find(|row| row.key.pipeline == *pipeline).cloned();
+    let of = |pipeline: &Pipeline| rows.iter().find(|row| row.key.pipeline == *pipeline).cloned().map(Candidate::alone);
     if let Some(pipeline) = &route.pipeline {
         return own(origin, of(pipeline)).await;
     }

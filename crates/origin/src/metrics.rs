@@ -1,5 +1,6 @@
 //! The metrics of contract §9. Names are API. Every handle is made once; a request only adds to it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use headwater_model::defect::DefectKind;
@@ -58,7 +59,8 @@ pub struct Metrics {
     handle: PrometheusHandle,
     publish_duration: Histogram,
     publish_slow: Counter,
-    delivered: Vec<(Counter, Histogram)>,
+    /// By outcome and class; registered when first used, because most pairs never occur.
+    delivered: Vec<OnceLock<(Counter, Histogram)>>,
     held: Gauge,
     hold_duration: Histogram,
 }
@@ -86,23 +88,13 @@ impl Default for Metrics {
                 recorder.describe_histogram(name, Some(Unit::Seconds), text);
             }
         }
-        let delivered = Outcome::ALL.iter().flat_map(|outcome| Class::ALL.map(|class| (*outcome, class)));
-        let delivered = delivered.map(|(outcome, class)| {
-            let labels = vec![Label::new("outcome", outcome.word()), Label::new("class", class.word())];
-            let duration = Key::from_parts("headwater_deliver_duration_seconds", labels.clone());
-            let all = [labels, vec![Label::new("listener", "deliver")]].concat();
-            let responses = Key::from_parts("headwater_responses_total", all);
-            (responses, duration)
-        });
-        let delivered = delivered.map(|(count, time)| {
-            (recorder.register_counter(&count, &METADATA), recorder.register_histogram(&time, &METADATA))
-        });
+        let pairs = Outcome::ALL.len() * Class::ALL.len();
         Self {
             handle: recorder.handle(),
             publish_duration: recorder
                 .register_histogram(&Key::from_name("headwater_publish_duration_seconds"), &METADATA),
             publish_slow: recorder.register_counter(&Key::from_name("headwater_publish_slow_total"), &METADATA),
-            delivered: delivered.collect(),
+            delivered: (0..pairs).map(|_| OnceLock::new()).collect(),
             held: recorder.register_gauge(&Key::from_name("headwater_held_requests"), &METADATA),
             hold_duration: recorder.register_histogram(&Key::from_name("headwater_hold_duration_seconds"), &METADATA),
             recorder,
@@ -138,7 +130,19 @@ impl Metrics {
 
     /// A reader was answered.
     pub fn delivered(&self, outcome: Outcome, class: Class, spent: Duration) {
-        let (count, time) = &self.delivered[outcome as usize * Class::ALL.len() + class as usize];
+        let place = &self.delivered[outcome as usize * Class::ALL.len() + class as usize];
+        let (count, time) = place.get_or_init(|| {
+            let labels = vec![Label::new("outcome", outcome.word()), Label::new("class", class.word())];
+            let duration = Key::from_parts("headwater_deliver_duration_seconds", labels.clone());
+            let responses = Key::from_parts(
+                "headwater_responses_total",
+                [labels, vec![Label::new("listener", "deliver")]].concat(),
+            );
+            (
+                self.recorder.register_counter(&responses, &METADATA),
+                self.recorder.register_histogram(&duration, &METADATA),
+            )
+        });
         count.increment(1);
         time.record(spent);
     }

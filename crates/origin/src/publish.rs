@@ -102,9 +102,9 @@ async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
     }
 }
 
-/// Refuses with the body drained, except where the client must not send it (contract §4).
+/// Refuses with the body drained, except where the client must not send it, or does not (contract §4).
 async fn refuse(problem: Problem, body: &mut Inbound) -> Response {
-    if !matches!(problem.status.as_u16(), 401 | 403 | 413 | 431) {
+    if !matches!(problem.status.as_u16(), 401 | 403 | 408 | 413 | 431) {
         body.discard(DRAIN_BYTES_MAX).await;
     }
     problem.into()

@@ -4,6 +4,7 @@
 //! It never touches the store: what the ring does not know, [`Tail::slot`] says so.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,34 @@ pub struct Slot {
     pub number: u64,
     /// One record a pipeline, in any order.
     pub rows: Vec<Row>,
+}
+
+/// One record of a segment, shared with the ring.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    slot: Arc<Slot>,
+    index: usize,
+}
+
+impl Candidate {
+    /// The record at `index` of `slot`; `None` if it has fewer.
+    #[must_use]
+    pub fn of(slot: &Arc<Slot>, index: usize) -> Option<Self> {
+        (index < slot.rows.len()).then(|| Self { slot: Arc::clone(slot), index })
+    }
+
+    /// An object without a number as its own only candidate.
+    #[must_use]
+    pub fn alone(row: Row) -> Self {
+        Self { slot: Arc::new(Slot { number: 0, rows: vec![row] }), index: 0 }
+    }
+}
+
+impl Deref for Candidate {
+    type Target = Row;
+    fn deref(&self) -> &Row {
+        &self.slot.rows[self.index]
+    }
 }
 
 /// What the ring knows of a segment.

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod conformance;
 pub mod disk;
 pub mod dvr;
+pub mod fault;
 pub mod log;
 pub mod slab;
 pub mod stamp;

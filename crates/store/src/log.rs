@@ -8,6 +8,8 @@
 
 mod bucket;
 mod committer;
+#[cfg(test)]
+mod crash_tests;
 mod format;
 mod index;
 mod plan;
@@ -177,7 +179,7 @@ impl Log {
         })?;
         let recovered = recover::recover(&disk, &options)?;
         let shared = Arc::new(Shared {
-            stamps: Stamps::new(Arc::clone(&clock), recovered.highest),
+            stamps: Stamps::new(Arc::clone(&clock), recovered.shelf.highest()),
             index: RwLock::new(recovered.index),
             window: Window::new(options.window_bytes),
             dvr: Dvr::new(options.dvr_bytes),

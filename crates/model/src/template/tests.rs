@@ -66,6 +66,7 @@ fn a_bad_template_says_what_to_write() {
         ("$Number%099d$", "width"),
         ("$Number$-$Time$", "not both"),
         ("$RepresentationID$$Number$.m4s", "touch"),
+        ("$Number$1.m4s", "digit follows"),
         ("/$Number$.m4s", "empty part"),
         ("a//$Number$.m4s", "empty part"),
         ("../$Number$.m4s", "`..`"),

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use crate::Origin;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
+use crate::tail::Candidate;
 
 /// The methods of this listener.
 pub const ALLOWED: &str = "GET, HEAD, OPTIONS";
@@ -44,7 +45,7 @@ pub struct Answer {
 }
 
 struct Media {
-    row: Row,
+    row: Candidate,
     body: Body,
     /// `memory` or `store`, for `Cache-Status`.
     source: &'static str,
@@ -63,7 +64,7 @@ impl Answer {
     /// As the store says.
     pub async fn media(
         origin: &Origin,
-        row: Row,
+        row: Candidate,
         outcome: Outcome,
         freshness: Freshness,
         method: &Method,

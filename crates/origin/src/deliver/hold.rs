@@ -12,7 +12,7 @@ use headwater_store::StoreError;
 use crate::Origin;
 use crate::live::Live;
 use crate::route::Route;
-use crate::tail::{Known, Slot, Tail};
+use crate::tail::{Candidate, Known, Slot, Tail};
 
 /// Most records that a look at three segments can give: one a pipeline.
 const ROWS_MAX: usize = 3 * headwater_model::document::PIPELINES_MAX;
@@ -20,9 +20,9 @@ const ROWS_MAX: usize = 3 * headwater_model::document::PIPELINES_MAX;
 /// What a request for a segment came to, after any hold.
 pub enum Settled {
     /// This candidate, for ever.
-    Serve(Row),
+    Serve(Candidate),
     /// This candidate, for now.
-    ServeDefective(Row, Ttl),
+    ServeDefective(Candidate, Ttl),
     /// No media.
     Refuse(Outcome, Ttl),
     /// No such event or rendition (row 2).
@@ -134,11 +134,20 @@ async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: A
     let clocks = Clocks { wall: origin.clock.wall(), stamp: origin.store.stamp(), settled };
     Look::Settled(match decide(&view, clocks, arrival) {
         Decision::Hold(until) => return Look::Hold(until),
-        Decision::Serve(row) => Settled::Serve(row.clone()),
-        Decision::ServeDefective(row, ttl) => Settled::ServeDefective(row.clone(), ttl),
+        Decision::Serve(row) => candidate(&three[0], row).map_or(Settled::Unavailable, Settled::Serve),
+        Decision::ServeDefective(row, ttl) => {
+            candidate(&three[0], row).map_or(Settled::Unavailable, |row| Settled::ServeDefective(row, ttl))
+        }
         Decision::Refuse(outcome, ttl) => Settled::Refuse(outcome, ttl),
         Decision::Unavailable => Settled::Unavailable,
     })
+}
+
+/// The chosen record, shared instead of copied.
+fn candidate(slot: &Option<Arc<Slot>>, row: &Row) -> Option<Candidate> {
+    let slot = slot.as_ref()?;
+    let index = slot.rows.iter().position(|other| other.key.pipeline == row.key.pipeline)?;
+    Candidate::of(slot, index)
 }
 
 /// The records of a segment and of the two before it; one question to the store for those that have left the ring.

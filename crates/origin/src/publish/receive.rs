@@ -49,7 +49,7 @@ pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, li
     if let (Some(sha), Some((field, wanted))) = (sha, wanted)
         && sha.finalize().as_slice() != wanted
     {
-        let detail = "the bytes received have another SHA-256; send them again";
+        let detail = "the bytes received have another sha-256; send them again";
         return Err(Problem::new(400, "wrong-digest", "The body does not match its digest", detail).field(field));
     }
     let (body, digest, admission) = writer.finish();

@@ -21,6 +21,13 @@ pub(crate) struct Draft {
     pub(crate) payload: Body,
 }
 
+impl Draft {
+    /// A record without a payload.
+    pub(crate) fn bare(record: Record, stamp: Timestamp) -> Self {
+        Self { record, stamp, digest: Digest(0), payload: Body::default() }
+    }
+}
+
 /// A record that is durable.
 #[derive(Debug)]
 pub(crate) struct Stored {
@@ -63,6 +70,8 @@ pub(crate) struct Bucket {
     pub(crate) records: Vec<Arc<Stored>>,
     /// No row in it, and none that one of it replaced, is kept past this.
     pub(crate) expires: Timestamp,
+    /// The highest stamp that is durable in it.
+    pub(crate) highest: Timestamp,
     /// When it was last looked at for reclaiming.
     pub(crate) looked: Timestamp,
 }
@@ -71,14 +80,23 @@ impl Bucket {
     /// A new file for records of `header.class`; its name is not durable yet.
     pub(crate) fn create(disk: &dyn Disk, header: FileHeader) -> io::Result<Self> {
         let file = disk.create(&header.file_name())?;
-        let looked = header.created;
-        Ok(Self { header, file: Some(file), length: 0, written: 0, records: vec![], expires: Timestamp::MIN, looked })
+        let (looked, highest) = (header.created, Timestamp::MIN);
+        Ok(Self {
+            header,
+            highest,
+            file: Some(file),
+            length: 0,
+            written: 0,
+            records: vec![],
+            expires: Timestamp::MIN,
+            looked,
+        })
     }
 
     /// A bucket found at start.
     pub(crate) fn found(header: FileHeader, length: u64) -> Self {
-        let looked = header.created;
-        Self { header, file: None, length, written: length, records: vec![], expires: Timestamp::MIN, looked }
+        let (looked, highest) = (header.created, header.created);
+        Self { header, highest, file: None, length, written: length, records: vec![], expires: Timestamp::MIN, looked }
     }
 
     /// Whether the name has still to be made durable.
@@ -139,6 +157,7 @@ impl Bucket {
         if let Some(expires) = stored.expires(grace) {
             self.expires = self.expires.max(expires);
         }
+        self.highest = self.highest.max(stored.stamp);
         self.records.push(stored);
     }
 
@@ -181,7 +200,7 @@ fn order(stored: &Stored) -> (u8, Option<&headwater_model::Key>, Timestamp) {
     match &stored.record {
         Record::Row(row) => (0, Some(&row.key), stored.stamp),
         Record::Removal { key, .. } => (1, Some(key), stored.stamp),
-        Record::Entry { .. } | Record::Void { .. } => (2, None, stored.stamp),
+        Record::Entry { .. } | Record::Void { .. } | Record::Mark => (2, None, stored.stamp),
     }
 }
 

@@ -10,7 +10,7 @@ use super::Shared;
 use super::index::Expiry;
 use super::plan::{Plan, View, Work};
 use super::queue::Gathered;
-use super::reclaim::Reclaim;
+use super::reclaim::{Freeing, Reclaim};
 use super::shelf::{Origin, Shelf};
 use super::stats::Commit;
 use crate::{Listener, Notice, StoreError};
@@ -24,13 +24,14 @@ pub struct Committer {
     pub(super) listener: Arc<dyn Listener>,
     pub(super) shelf: Shelf,
     pub(super) reclaim: Option<Reclaim>,
+    pub(super) freeing: Option<Freeing>,
     /// No tending before this moment of the monotonic clock: the last attempt failed.
     pub(super) rest_until: Duration,
 }
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, listener: Arc<dyn Listener>, shelf: Shelf) -> Self {
-        let committer = Self { shared, listener, shelf, reclaim: None, rest_until: Duration::ZERO };
+        let committer = Self { shared, listener, shelf, reclaim: None, freeing: None, rest_until: Duration::ZERO };
         committer.count();
         committer
     }
@@ -138,6 +139,13 @@ impl Committer {
         let counters = &self.shared.counters;
         counters.disk_bytes.store(self.shelf.bytes(), Ordering::Relaxed);
         counters.buckets.store(self.shelf.buckets.len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Committer {
+    /// A committer that ends, by a panic of its listener too, leaves nobody waiting.
+    fn drop(&mut self) {
+        self.shared.queue.abandon();
     }
 }
 

@@ -148,6 +148,8 @@ pub(crate) enum Record {
     Entry { entry: Entry, ended: Option<EventId>, horizon: u64 },
     /// A commit failed: what was stamped from..=to and may lie in a bucket up to `horizon` does not count.
     Void { from: Timestamp, to: Timestamp, horizon: u64 },
+    /// Nothing but its stamp: after a restart the stamp clock is at least there.
+    Mark,
 }
 
 impl Record {
@@ -157,6 +159,7 @@ impl Record {
             Self::Removal { .. } => 2,
             Self::Entry { .. } => 3,
             Self::Void { .. } => 4,
+            Self::Mark => 5,
         }
     }
 
@@ -178,6 +181,7 @@ impl Record {
                 codec::encode_time(*from, to);
                 codec::encode_time(*until, to);
             }
+            Self::Mark => {}
         }
     }
 
@@ -200,6 +204,7 @@ impl Record {
                 let horizon = u64::from_le_bytes(array(from)?);
                 Self::Void { from: codec::decode_time(from)?, to: codec::decode_time(from)?, horizon }
             }
+            5 => Self::Mark,
             _ => return Err(DecodeError("unknown kind of record")),
         };
         if from.is_empty() { Ok(record) } else { Err(DecodeError("it goes on after its end")) }

@@ -75,7 +75,7 @@ impl Index {
                 self.rows -= event.as_ref().map_or(0, Objects::count);
                 PushedOut { row: None, _event: event }
             }
-            Record::Void { .. } => PushedOut::default(),
+            Record::Void { .. } | Record::Mark => PushedOut::default(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Index {
         let current = match &stored.record {
             Record::Row(row) => self.current(&row.key),
             Record::Entry { entry, .. } => self.entry(entry.names().0, entry.names().1),
-            Record::Removal { .. } | Record::Void { .. } => None,
+            Record::Removal { .. } | Record::Void { .. } | Record::Mark => None,
         };
         current.is_some_and(|current| current.bucket == stored.bucket && current.extent == stored.extent)
     }
@@ -98,7 +98,7 @@ impl Index {
                     let (tenant, name) = entry.names();
                     self.entries.insert((tenant.clone(), name.clone()), Arc::clone(to));
                 }
-                Record::Removal { .. } | Record::Void { .. } => {}
+                Record::Removal { .. } | Record::Void { .. } | Record::Mark => {}
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use headwater_model::event::Entry;
-use headwater_model::row::{Claim, Digest, EventId, Key, Row, Verdict, Version, judge};
+use headwater_model::row::{Claim, EventId, Key, Row, Verdict, Version, judge};
 use headwater_model::{EventName, Tenant};
 use tokio::sync::oneshot;
 
@@ -112,7 +112,7 @@ impl Plan {
             Record::Row(row) => Some(Notice::Published(row.clone())),
             Record::Removal { key, .. } => Some(Notice::Removed(key.clone())),
             Record::Entry { entry, .. } => Some(Notice::Entry(entry.clone())),
-            Record::Void { .. } => None,
+            Record::Void { .. } | Record::Mark => None,
         };
         self.drafts.iter().filter_map(notice).collect()
     }
@@ -180,7 +180,7 @@ impl Plan {
     }
 
     fn standing(&mut self, record: Record, view: &View<'_>) {
-        self.drafts.push(Draft { record, stamp: view.stamps.next(), digest: Digest(0), payload: Body::default() });
+        self.drafts.push(Draft::bare(record, view.stamps.next()));
     }
 }
 

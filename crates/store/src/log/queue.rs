@@ -78,6 +78,15 @@ impl Queue {
         self.arrived.notify_all();
     }
 
+    /// Takes no more work and drops what waits: whoever asked is told that nobody will answer.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(waiting);
+    }
+
     /// Pieces waiting.
     pub(crate) fn len(&self) -> usize {
         self.state.lock().waiting.len()

@@ -13,6 +13,7 @@ use super::format::{Class, Record};
 use super::read;
 use super::shelf::Origin;
 use crate::Notice;
+use crate::disk::File;
 use crate::slab::Body;
 
 /// Records looked at in one piece of work.
@@ -26,6 +27,15 @@ const STANDING_AGE_MAX: i128 = 24 * 3600 * 1_000_000_000;
 /// Wait after a failure: a full disk stays full for a while.
 const REST: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Bytes of a removed file that are freed at once: dropping a GiB of page cache takes tens of milliseconds.
+const FREE_PER_STEP: u64 = 64 << 20;
+
+/// A file without a name whose space comes back in pieces.
+pub(super) struct Freeing {
+    file: Arc<dyn File>,
+    length: u64,
+}
+
 /// A bucket on its way out.
 pub(super) struct Reclaim {
     bucket: u64,
@@ -38,6 +48,10 @@ impl Committer {
     pub fn tend(&mut self) -> bool {
         if self.shared.clock.monotonic() < self.rest_until {
             return false;
+        }
+        if let Some(freeing) = self.freeing.take() {
+            self.free(freeing);
+            return true;
         }
         let now = self.shared.stamps.now();
         let done = match self.reclaim.take() {
@@ -76,7 +90,8 @@ impl Committer {
         let old = now.nanos_since(bucket.header.created) > STANDING_AGE_MAX;
         old || {
             let index = self.shared.index.read();
-            let live = bucket.records.iter().filter(|stored| index.is_current(stored)).map(|stored| size(stored));
+            let counts = |stored: &&Arc<Stored>| index.is_current(stored) || stored.record == Record::Mark;
+            let live = bucket.records.iter().filter(counts).map(|stored| size(stored));
             live.sum::<u64>() * 2 < bucket.length
         }
     }
@@ -86,8 +101,10 @@ impl Committer {
         let Reclaim { bucket: id, next } = reclaim;
         let piece = self.shelf.buckets.get(&id).map(|bucket| piece(bucket, next)).unwrap_or_default();
         if piece.is_empty() {
-            // The bucket stays in place, and is found again, if this fails.
-            self.shelf.discard(id)?;
+            // The bucket stays in place, and is found again, if one of these fails.
+            self.shelf.mark_before_discarding(id, self.shared.stamps.now())?;
+            let file = self.shelf.discard(id)?;
+            self.freeing = file.and_then(|file| Some(Freeing { length: file.length().ok()?, file }));
             let oldest = self.shelf.buckets.keys().next().copied().unwrap_or(u64::MAX);
             self.shared.index.write().forget_ended(oldest);
             return Ok(true);
@@ -96,6 +113,15 @@ impl Committer {
         self.carry_or_forget(id, &piece)?;
         self.reclaim = Some(Reclaim { bucket: id, next: next + count });
         Ok(true)
+    }
+
+    /// Cuts off a piece; when the last handle closes, the system frees the rest.
+    fn free(&mut self, freeing: Freeing) {
+        let Freeing { file, length } = freeing;
+        let left = length.saturating_sub(FREE_PER_STEP);
+        if left > 0 && file.truncate(left).is_ok() {
+            self.freeing = Some(Freeing { file, length: left });
+        }
     }
 
     fn carry_or_forget(&mut self, id: u64, piece: &[Arc<Stored>]) -> io::Result<()> {
@@ -128,6 +154,7 @@ impl Committer {
         match &stored.record {
             Record::Row(row) => current && self.expiry().keeps(row),
             Record::Removal { horizon, .. } | Record::Void { horizon, .. } => self.shelf.reaches(*horizon, id),
+            Record::Mark => false,
             Record::Entry { ended, horizon, .. } => current || (ended.is_some() && self.shelf.reaches(*horizon, id)),
         }
     }

@@ -3,7 +3,7 @@
 //! cut off anything that was acked: what a head vouches for as durable is skipped where damaged, never cut.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use headwater_model::Timestamp;
@@ -22,8 +22,6 @@ use crate::disk::{Disk, File};
 pub(super) struct Recovered {
     pub(super) shelf: Shelf,
     pub(super) index: Index,
-    /// The highest stamp that was ever made durable.
-    pub(super) highest: Timestamp,
 }
 
 /// Reads every bucket of `disk`.
@@ -32,35 +30,32 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recover
     let ids: Vec<u64> = disk.list().map_err(unreadable)?.iter().filter_map(|name| file_id(name)).collect();
     let next_id = ids.iter().max().map_or(1, |id| id + 1);
     let mut shelf = Shelf::new(Arc::clone(disk), options.grace, options.bucket_bytes, next_id);
-    let mut highest = Timestamp::MIN;
     for id in ids {
         let unreadable =
             |error: io::Error| OpenError::Unreadable { place: format!("{}/{}", disk.place(), file_name(id)), error };
-        let Some((bucket, sealed)) = bucket(&**disk, id, options).map_err(unreadable)?.into_bucket(id)? else {
+        let Some(bucket) = bucket(&**disk, id, options).map_err(unreadable)?.into_bucket(id)? else {
             continue;
         };
-        let stamps = bucket.records.iter().map(|stored| stored.stamp);
-        highest = stamps.fold(highest.max(sealed).max(bucket.header.created), Timestamp::max);
         shelf.buckets.insert(id, bucket);
     }
     disk.sync_dir().map_err(unreadable)?;
     drop_voids(&mut shelf);
     let index = fold(&mut shelf);
-    Ok(Recovered { shelf, index, highest })
+    Ok(Recovered { shelf, index })
 }
 
 /// What became of a file.
 enum Found {
-    Bucket(Box<Bucket>, Timestamp),
+    Bucket(Box<Bucket>),
     /// Nothing was in it, or it is left alone.
     Nothing,
     Later(u32),
 }
 
 impl Found {
-    fn into_bucket(self, id: u64) -> Result<Option<(Bucket, Timestamp)>, OpenError> {
+    fn into_bucket(self, id: u64) -> Result<Option<Bucket>, OpenError> {
         match self {
-            Self::Bucket(bucket, sealed) => Ok(Some((*bucket, sealed))),
+            Self::Bucket(bucket) => Ok(Some(*bucket)),
             Self::Nothing => Ok(None),
             Self::Later(version) => Err(OpenError::Later { file: file_name(id), version }),
         }
@@ -88,19 +83,14 @@ fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
             return Ok(Found::Nothing);
         }
     };
-    if let Some((bucket, sealed)) = by_footer(&*file, &header, length, options)? {
-        return Ok(Found::Bucket(Box::new(bucket), sealed));
+    if let Some(bucket) = by_footer(&*file, &header, length, options)? {
+        return Ok(Found::Bucket(Box::new(bucket)));
     }
     by_scan(disk, &file, header, length, options)
 }
 
 /// The bucket as its footer tells; `None` if it has none or a damaged one.
-fn by_footer(
-    file: &dyn File,
-    header: &FileHeader,
-    length: u64,
-    options: &Options,
-) -> io::Result<Option<(Bucket, Timestamp)>> {
+fn by_footer(file: &dyn File, header: &FileHeader, length: u64, options: &Options) -> io::Result<Option<Bucket>> {
     let Some(at) = length.checked_sub(TRAILER_BYTES as u64).filter(|at| *at >= BLOCK) else { return Ok(None) };
     let mut bytes = [0; TRAILER_BYTES];
     file.read_at(&mut bytes, at)?;
@@ -120,7 +110,8 @@ fn by_footer(
         let Ok((record, stamp, digest, extent)) = format::decode_item(&mut from) else { return Ok(None) };
         bucket.note(Arc::new(Stored { record, stamp, digest, bucket: header.id, extent }), options.grace);
     }
-    Ok(Some((bucket, trailer.sealed)))
+    bucket.highest = bucket.highest.max(trailer.sealed);
+    Ok(Some(bucket))
 }
 
 /// The bucket as a scan finds it; its torn tail is cut off and a footer written.
@@ -143,7 +134,7 @@ fn by_scan(
     }
     if scanned.damaged {
         tracing::error!(file = name, "records are damaged; what can be read of the file is kept as it is");
-        return Ok(Found::Bucket(Box::new(bucket), Timestamp::MIN));
+        return Ok(Found::Bucket(Box::new(bucket)));
     }
     if scanned.end < length {
         tracing::warn!(
@@ -153,14 +144,29 @@ fn by_scan(
             "a torn tail was cut off at the last whole record"
         );
     }
-    // What a killed process wrote but did not sync may be in the page cache only, and is believed from here on.
     file.truncate(scanned.end)?;
+    rewrite(&**file, scanned.durable, scanned.end)?;
     file.sync_data()?;
     // A full disk may refuse the footer: the bucket is complete without it.
     if let Err(error) = bucket.write_footer(&**file, Timestamp::MIN) {
         tracing::warn!(file = name, %error, "no footer could be written; the next start scans again");
     }
-    Ok(Found::Bucket(Box::new(bucket), Timestamp::MIN))
+    Ok(Found::Bucket(Box::new(bucket)))
+}
+
+/// Writes `from..to` over itself. What a killed process wrote and did not sync may be in the page cache only, and counts
+/// as clean there if a sync had failed: only a new write makes sure that the next sync reaches it.
+fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let mut bytes = vec![0; (to - at).min(1 << 20) as usize];
+        let end = at + bytes.len() as u64;
+        let there = file.length()?.saturating_sub(at).min(bytes.len() as u64);
+        file.read_at(&mut bytes[..there as usize], at)?;
+        file.write_at(&mut [IoSlice::new(&bytes)], at)?;
+        at = end;
+    }
+    Ok(())
 }
 
 /// Drops what was written by commits that failed.
@@ -177,7 +183,8 @@ fn drop_voids(shelf: &mut Shelf) {
     }
     let is_void = |stored: &Arc<Stored>| {
         let stamp = stored.stamp;
-        !matches!(stored.record, Record::Void { .. }) && voids.iter().any(|(from, to)| *from <= stamp && stamp <= *to)
+        !matches!(stored.record, Record::Void { .. } | Record::Mark)
+            && voids.iter().any(|(from, to)| *from <= stamp && stamp <= *to)
     };
     for bucket in shelf.buckets.values_mut() {
         bucket.records.retain(|stored| !is_void(stored));
@@ -188,7 +195,9 @@ fn drop_voids(shelf: &mut Shelf) {
 fn fold(shelf: &mut Shelf) -> Index {
     let mut by_stamp = BTreeMap::new();
     for bucket in shelf.buckets.values() {
-        for stored in bucket.records.iter().filter(|stored| !matches!(stored.record, Record::Void { .. })) {
+        for stored in
+            bucket.records.iter().filter(|stored| !matches!(stored.record, Record::Void { .. } | Record::Mark))
+        {
             by_stamp.insert(stored.stamp, Arc::clone(stored));
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct Scanned {
     pub(super) records: Vec<Stored>,
     /// Where the last whole record ends.
     pub(super) end: u64,
+    /// Up to here the heads vouch for the file.
+    pub(super) durable: u64,
     /// Whether something that was durable can no longer be read.
     pub(super) damaged: bool,
 }
@@ -35,7 +37,7 @@ pub(super) fn scan(file: &dyn File, header: &FileHeader, length: u64) -> io::Res
     let seed = header.seed();
     let candidates = candidates(file, seed, length)?;
     let durable = candidates.iter().map(|candidate| candidate.head.durable).max().unwrap_or(0);
-    let mut scanned = Scanned { records: Vec::new(), end: BLOCK, damaged: false };
+    let mut scanned = Scanned { records: Vec::new(), end: BLOCK, durable, damaged: false };
     for candidate in candidates {
         let Candidate { head, record, extent, follows } = candidate;
         if extent.offset < durable {

@@ -9,8 +9,7 @@ use headwater_model::{Millis, Timestamp};
 
 use super::bucket::{Bucket, Draft, Stored, is_full};
 use super::format::{Class, FileHeader, Record};
-use crate::disk::Disk;
-use crate::slab::Body;
+use crate::disk::{Disk, File};
 
 /// Where drafts come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,13 +153,8 @@ impl Shelf {
     }
 
     fn void_drafts(&self, now: Timestamp) -> Vec<Draft> {
-        let draft = |&(from, to, horizon): &(Timestamp, Timestamp, u64)| Draft {
-            record: Record::Void { from, to, horizon },
-            stamp: now,
-            digest: headwater_model::row::Digest(0),
-            payload: Body::default(),
-        };
-        self.voids.iter().map(draft).collect()
+        let void = |&(from, to, horizon): &_| Draft::bare(Record::Void { from, to, horizon }, now);
+        self.voids.iter().map(void).collect()
     }
 
     /// Seals one bucket that has had its time or its size; whether there was one.
@@ -186,15 +180,29 @@ impl Shelf {
         }
     }
 
-    /// Removes a bucket and its file for good.
-    pub(crate) fn discard(&mut self, id: u64) -> io::Result<()> {
-        match self.disk.unlink(&super::format::file_name(id)) {
+    /// Makes sure that once bucket `id` is gone a restart still begins after its stamps, and after the moment that let
+    /// it expire: what was decided because a moment had passed stays decided, whatever the wall clock shows by then.
+    pub(crate) fn mark_before_discarding(&mut self, id: u64, now: Timestamp) -> io::Result<()> {
+        let Some(going) = self.buckets.get(&id) else { return Ok(()) };
+        let others = self.buckets.values().filter(|bucket| bucket.header.id != id);
+        let kept = others.map(|bucket| bucket.highest).fold(Timestamp::MIN, Timestamp::max);
+        if kept < going.highest || kept < going.expires {
+            self.append(&[Draft::bare(Record::Mark, now)], Origin::Carried, now)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a bucket and its name for good; the file, whose space is still to be freed.
+    pub(crate) fn discard(&mut self, id: u64) -> io::Result<Option<Arc<dyn File>>> {
+        let name = super::format::file_name(id);
+        let file = self.disk.open(&name).ok();
+        match self.disk.unlink(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         self.disk.sync_dir()?;
         self.buckets.remove(&id);
-        Ok(())
+        Ok(file)
     }
 
     /// Keeps `bucket` for as long as the row that one of its records replaced: else the old row would be back once
@@ -208,6 +216,11 @@ impl Shelf {
     /// Whether the bucket takes records.
     pub(crate) fn is_open(&self, id: u64) -> bool {
         self.open.values().any(|open| *open == id)
+    }
+
+    /// The highest stamp that is durable.
+    pub(crate) fn highest(&self) -> Timestamp {
+        self.buckets.values().map(|bucket| bucket.highest).fold(Timestamp::MIN, Timestamp::max)
     }
 
     /// Bytes of records on the disk.

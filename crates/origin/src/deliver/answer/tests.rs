@@ -4,7 +4,11 @@ use crate::testing::segment_row;
 fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
     let mut row = segment_row("v", 7, "a", 1_000_000);
     row.size = 10;
-    let media = Some(Media { row, body: Body::from(bytes::Bytes::from_static(b"0123456789")), source: "memory" });
+    let media = Some(Media {
+        row: Candidate::alone(row),
+        body: Body::from(bytes::Bytes::from_static(b"0123456789")),
+        source: "memory",
+    });
     let answer =
         Answer { outcome: Outcome::Hit, class: Class::Live, freshness: Freshness::Immutable, media, event: None };
     let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();

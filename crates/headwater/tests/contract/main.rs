@@ -1,0 +1,15 @@
+//! The wire contract, seen from outside: the real binary, HTTP, and nothing else.
+#![allow(clippy::disallowed_methods, reason = "these tests drive a real server with a real clock")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod deliver;
+mod documents;
+mod finality;
+mod hold;
+mod names;
+mod process;
+mod publish;
+mod selection;
+mod uploads;

@@ -1,0 +1,123 @@
+//! The server under test: the real binary, on free ports of loopback.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::program::Program;
+use super::{PATIENCE, eventually};
+
+/// A running server with its data. Killed when it goes out of scope.
+pub struct Server {
+    /// Base URL of the publish listener, without a slash at its end.
+    pub publish: String,
+    /// Base URL of the deliver listener.
+    pub deliver: String,
+    /// Base URL of the ops listener.
+    pub ops: String,
+    /// What the ready file says.
+    pub ready: Value,
+    program: Program,
+    /// Holds data and logs; shared with those that follow after a restart.
+    folder: std::sync::Arc<TempDir>,
+}
+
+impl Server {
+    /// `headwater serve` with nothing stored.
+    pub fn start() -> Self {
+        Self::start_in(std::sync::Arc::new(folder()), "serve")
+    }
+
+    /// `headwater demo`.
+    pub fn demo() -> Self {
+        Self::start_in(std::sync::Arc::new(folder()), "demo")
+    }
+
+    fn start_in(folder: std::sync::Arc<TempDir>, command: &str) -> Self {
+        let ready_file = folder.path().join("ready.json");
+        let _ = std::fs::remove_file(&ready_file);
+        let any_port = "127.0.0.1:0";
+        let mut server = Command::new(binary());
+        server.arg(command).arg("--data").arg(folder.path().join("data"));
+        server.args(["--publish", any_port, "--deliver", any_port, "--ops", any_port, "--ready-file"]).arg(&ready_file);
+        let mut program = Program::start(&mut server, &folder.path().join("headwater.log"));
+        let ready = eventually("the ready file", || {
+            if let Some(status) = program.ended() {
+                panic!("the server ended with {status} at once:\n{}", program.said());
+            }
+            serde_json::from_slice::<Value>(&std::fs::read(&ready_file).ok()?).ok()
+        });
+        let url = |name: &str| {
+            let url = ready[name].as_str().unwrap_or_else(|| panic!("the ready file names no `{name}`: {ready}"));
+            url.trim_end_matches('/').to_owned()
+        };
+        Self { publish: url("publish"), deliver: url("deliver"), ops: url("ops"), ready, program, folder }
+    }
+
+    /// Kills it as a power cut would, and starts another on the same data.
+    pub fn kill_and_restart(mut self) -> Self {
+        self.program.kill();
+        Self::start_in(self.folder.clone(), "serve")
+    }
+
+    /// Starts another on the same data, after this one has ended.
+    pub fn restart(self) -> Self {
+        Self::start_in(self.folder.clone(), "serve")
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.program.kill();
+    }
+
+    /// SIGTERM: drain.
+    pub fn terminate(&self) {
+        self.program.terminate();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.program.wait(PATIENCE)
+    }
+
+    /// What it has printed.
+    pub fn said(&self) -> String {
+        self.program.said()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.program.id()
+    }
+
+    /// A folder that lives as long as the server.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `host:port` of the publish listener.
+    pub fn publish_address(&self) -> &str {
+        address(&self.publish)
+    }
+
+    /// `host:port` of the deliver listener.
+    pub fn deliver_address(&self) -> &str {
+        address(&self.deliver)
+    }
+}
+
+fn address(url: &str) -> &str {
+    url.strip_prefix("http://").unwrap_or(url)
+}
+
+/// In the system's folder for such, which tests may fill.
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("headwater-test-").tempdir().expect("a folder for the server's data")
+}
+
+/// What users get if `cargo xtask` has built it, else what cargo has built beside the test.
+fn binary() -> PathBuf {
+    std::env::var_os("HEADWATER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_headwater").into(), PathBuf::from)
+}

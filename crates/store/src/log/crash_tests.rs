@@ -1,0 +1,444 @@
+//! Seeded lives of a log on a simulated disk: publishes, removals, entries, failing calls, full disks, expiry, power
+//! cuts. After each start everything acked is there byte for byte, and what was not acked is whole or absent.
+//! `HEADWATER_SEED=n cargo test` replays one seed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use headwater_model::event::{Counters, Event};
+use headwater_model::row::{Digest, Keep, Object};
+use headwater_model::{EventName, Tenant};
+
+use super::*;
+use crate::conformance::{Heard, body, claim, defective, event, init, loose, segment};
+use crate::disk::simulated::{Call, Simulated, SplitMix64};
+use crate::stamp::ManualClock;
+
+/// Enough to meet every kind of trouble many times, few enough for a few seconds of a debug run.
+const SEEDS: u64 = 300;
+const LIVES: u64 = 4;
+const STEPS: u64 = 14;
+
+#[test]
+fn whatever_happens_what_was_acked_is_there_and_the_rest_is_whole_or_absent() {
+    let seeds = match option_env!("HEADWATER_SEED").map(|seed| seed.parse::<u64>().unwrap()) {
+        Some(seed) => seed..seed + 1,
+        None => 0..SEEDS,
+    };
+    let mut met = Met::default();
+    for seed in seeds.clone() {
+        let naming = Naming(seed);
+        World::new(seed).live(&mut met);
+        drop(naming);
+    }
+    if seeds.end > 1 {
+        let all = [met.acked, met.failed, met.full, met.cuts, met.ghosts, met.expired, met.reclaimed];
+        assert!(all.iter().all(|times| *times > 20), "some kind of trouble was hardly met: {met:?}");
+    }
+}
+
+/// Names the seed when a world panics.
+struct Naming(u64);
+
+impl Drop for Naming {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay with HEADWATER_SEED={}", self.0);
+        }
+    }
+}
+
+/// How often the tests met what they are for.
+#[derive(Debug, Default)]
+struct Met {
+    acked: u64,
+    failed: u64,
+    full: u64,
+    cuts: u64,
+    ghosts: u64,
+    expired: u64,
+    reclaimed: u64,
+}
+
+/// What may be true of an object.
+#[expect(clippy::large_enum_variant, reason = "a test holds a few dozen")]
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    Absent,
+    Row(Row),
+    /// Published and not acked: these bytes under some stamp.
+    Attempt(Digest),
+}
+
+#[derive(Debug)]
+struct Truth {
+    acked: State,
+    maybe: Vec<State>,
+    /// What was seen to expire may be back, or not, after a start at which the wall clock was set back.
+    expired: Option<Row>,
+}
+
+struct World {
+    random: SplitMix64,
+    disk: Arc<Simulated>,
+    clock: Arc<ManualClock>,
+    heard: Arc<Heard>,
+    objects: HashMap<Key, Truth>,
+    bodies: HashMap<Digest, Body>,
+    entries: BTreeMap<EventName, (Option<Entry>, Vec<Entry>)>,
+    next_event: u64,
+    /// The highest stamp that was acked.
+    stamp: Timestamp,
+    wall: i64,
+}
+
+enum Asked {
+    Publish(Claim, Body),
+    Remove(Key),
+    Entry(Entry, u64),
+}
+
+#[expect(clippy::large_enum_variant, reason = "a test holds a few")]
+enum Answered {
+    Publish(Result<Published, StoreError>),
+    Remove(Result<(), StoreError>),
+    Entry(Result<(), StoreError>),
+}
+
+fn options() -> Options {
+    Options {
+        window_bytes: 8 << 10,
+        dvr_bytes: 1 << 20,
+        reserve_bytes: 8 << 10,
+        bucket_bytes: 24 << 10,
+        grace: Millis::from_seconds(10),
+        observer: None,
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = SplitMix64(seed ^ 0xC0FF_EE00);
+        Self {
+            disk: Simulated::new(random.draw()),
+            random,
+            clock: Arc::default(),
+            heard: Arc::default(),
+            objects: HashMap::new(),
+            bodies: HashMap::new(),
+            entries: BTreeMap::new(),
+            next_event: 1,
+            stamp: Timestamp::MIN,
+            wall: 1_000_000,
+        }
+    }
+
+    fn live(&mut self, met: &mut Met) {
+        for _ in 0..LIVES {
+            let (log, mut committer) = self.open();
+            self.check_after_start(&log, met);
+            for _ in 0..self.random.below(STEPS) {
+                self.trouble();
+                self.step(&log, &mut committer, met);
+                self.clock.advance(Duration::from_millis(self.random.below(12_000)));
+                let before = log.stats().buckets;
+                for _ in 0..self.random.below(8) {
+                    committer.tend();
+                }
+                met.reclaimed += before.saturating_sub(log.stats().buckets);
+                if self.disk.is_off() {
+                    break;
+                }
+                self.check_running(&log, met);
+            }
+            met.cuts += u64::from(self.disk.is_off());
+            self.end(log, committer);
+        }
+        let (log, _committer) = self.open();
+        self.check_after_start(&log, met);
+    }
+
+    fn open(&mut self) -> (Arc<Log>, Committer) {
+        // The wall clock may have been set back or forth while nobody looked.
+        self.wall += self.random.below(40) as i64 - 10;
+        self.clock = Arc::new(ManualClock::at(Timestamp::from_seconds(self.wall)));
+        self.heard = Arc::default();
+        let opened = Log::open_by_hand(options(), self.clock.clone(), self.disk.clone(), self.heard.clone());
+        let (log, committer) = opened.unwrap();
+        assert!(log.stamp() > self.stamp, "stamps begin after every durable one");
+        (log, committer)
+    }
+
+    fn end(&mut self, log: Arc<Log>, mut committer: Committer) {
+        match self.random.below(4) {
+            _ if self.disk.is_off() => self.disk.crash(),
+            0 => committer.finish(),
+            1 => self.disk.kill(),
+            _ => self.disk.crash(),
+        }
+        drop((log, committer));
+        self.disk.set_capacity(u64::MAX);
+        self.disk.fail_often(0);
+        self.disk.kill();
+    }
+
+    fn trouble(&mut self) {
+        let calls = [Call::Write, Call::Sync, Call::Truncate, Call::Create, Call::Unlink, Call::SyncDir];
+        match self.random.below(12) {
+            0 => self.disk.cut_power_in(1 + self.random.below(8)),
+            1 => {
+                let call = calls[self.random.below(6) as usize];
+                self.disk.fail_next(call, 1 + self.random.below(3) as u32);
+            }
+            2 => self.disk.fail_often(self.random.below(200)),
+            3 => self.disk.set_capacity(self.random.below(100_000)),
+            4 | 5 => {
+                self.disk.set_capacity(u64::MAX);
+                self.disk.fail_often(0);
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, now: Timestamp) -> Asked {
+        let event_of = |entry: &Option<Entry>| entry.as_ref().and_then(Entry::alive).map(|event| event.id);
+        let living: Vec<_> = self.entries.values().filter_map(|(entry, _)| event_of(entry)).collect();
+        if living.is_empty() || self.random.happens(100) {
+            return self.ask_entry();
+        }
+        let pipeline = ["a", "b"][self.random.below(2) as usize];
+        let number = self.random.below(12);
+        let mut key = match self.random.below(10) {
+            0 => init("v", pipeline),
+            1 | 2 => loose("m.mpd", pipeline),
+            _ => segment("v", number, pipeline),
+        };
+        key.event = living[self.random.below(living.len() as u64) as usize];
+        if !matches!(key.object, Object::Segment { .. }) && self.random.happens(200) {
+            return Asked::Remove(key);
+        }
+        let length = [0, 10, 700, 4096, 5000, 9000][self.random.below(6) as usize];
+        let body = body(self.random.below(1000), length);
+        self.bodies.insert(body.digest(), body.clone());
+        let mut claim = claim(key, &body, now);
+        if matches!(claim.key.object, Object::Segment { .. }) {
+            claim.keep = Keep::Until(now.offset_nanos(i128::from(1 + self.random.below(150)) * 1_000_000_000));
+        }
+        if self.random.happens(400) {
+            claim = defective(claim);
+        }
+        Asked::Publish(claim, body)
+    }
+
+    fn ask_entry(&mut self) -> Asked {
+        let name = EventName::new(["x", "y"][self.random.below(2) as usize]).unwrap();
+        let stands = self.entries.get(&name).and_then(|(entry, _)| entry.clone());
+        let counters = stands.as_ref().map_or(Counters::default(), Entry::counters);
+        let next = Counters { rev: counters.rev + 1, ..counters };
+        let entry = match stands.as_ref().and_then(Entry::alive) {
+            Some(alive) if self.random.happens(500) => Entry::Alive(Box::new(Event { rev: next.rev, ..alive.clone() })),
+            Some(_) => Entry::Gone { tenant: Tenant::new("live").unwrap(), name, counters: next },
+            None => {
+                self.next_event += 1;
+                Entry::Alive(Box::new(event(EventId(self.next_event), name.as_str(), counters)))
+            }
+        };
+        Asked::Entry(entry, counters.rev)
+    }
+
+    /// Lets a few publishers ask at once, commits, and takes note of the answers.
+    fn step(&mut self, log: &Arc<Log>, committer: &mut Committer, met: &mut Met) {
+        let asked: Vec<Asked> = (0..1 + self.random.below(6)).map(|_| self.ask(log.stamp())).collect();
+        let mut waiting: Vec<_> = asked
+            .iter()
+            .map(|asked| {
+                let log = Arc::clone(log);
+                let asked = asked.clone();
+                Box::pin(async move {
+                    match asked {
+                        Asked::Publish(claim, body) => Answered::Publish(log.publish(claim, body).await),
+                        Asked::Remove(key) => Answered::Remove(log.remove(key).await),
+                        Asked::Entry(entry, expected) => Answered::Entry(log.write_entry(entry, expected).await),
+                    }
+                })
+            })
+            .collect();
+        let mut context = Context::from_waker(Waker::noop());
+        for future in &mut waiting {
+            assert!(future.as_mut().poll(&mut context).is_pending());
+        }
+        committer.step_once();
+        let answers = waiting.iter_mut().map(|future| match future.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("not answered"),
+        });
+        let answers: Vec<Answered> = answers.collect();
+        let durable = answers.iter().any(|answer| matches!(answer, Answered::Publish(Ok(Published::Stored(_)))));
+        if durable {
+            self.forget_attempts();
+        }
+        for (asked, answer) in asked.into_iter().zip(answers) {
+            self.note(asked, answer, met);
+        }
+    }
+
+    /// After a commit that succeeded nothing of one that failed before may ever show.
+    fn forget_attempts(&mut self) {
+        self.objects.values_mut().for_each(|truth| truth.maybe.clear());
+        self.entries.values_mut().for_each(|(_, maybe)| maybe.clear());
+    }
+
+    fn note(&mut self, asked: Asked, answer: Answered, met: &mut Met) {
+        let (key, state, attempt) = match (asked, answer) {
+            (Asked::Entry(entry, _), Answered::Entry(answer)) => return self.note_entry(entry, answer),
+            (Asked::Remove(key), Answered::Remove(answer)) => (key, answer.map(|()| State::Absent), State::Absent),
+            (Asked::Publish(claim, _), Answered::Publish(answer)) => {
+                met.full += u64::from(matches!(answer, Err(StoreError::Full(_))));
+                let attempt = State::Attempt(claim.digest);
+                match answer {
+                    Ok(Published::Stored(row)) => {
+                        assert!(row.published > self.stamp, "stamps grow");
+                        self.stamp = row.published;
+                        (claim.key, Ok(State::Row(row)), attempt)
+                    }
+                    Ok(Published::Same(row) | Published::Final(row)) => {
+                        let acked = self.objects.get(&claim.key).map(|truth| truth.acked.clone());
+                        assert_eq!(acked, Some(State::Row(row)), "an answer tells of the row that stands");
+                        return;
+                    }
+                    Ok(Published::Exists(row)) => panic!("nobody asked to create {row:?}"),
+                    Err(StoreError::Gone) => return,
+                    Err(error) => (claim.key, Err(error), attempt),
+                }
+            }
+            _ => unreachable!("answers come in the order of the questions"),
+        };
+        let truth = self.objects.entry(key).or_insert(Truth { acked: State::Absent, maybe: vec![], expired: None });
+        match state {
+            Ok(state) => {
+                met.acked += 1;
+                truth.acked = state;
+            }
+            Err(_) => {
+                met.failed += 1;
+                truth.maybe.push(attempt);
+            }
+        }
+    }
+
+    fn note_entry(&mut self, entry: Entry, answer: Result<(), StoreError>) {
+        let (stands, maybe) = self.entries.entry(entry.names().1.clone()).or_default();
+        match answer {
+            Ok(()) => {
+                let id = |entry: &Entry| entry.alive().map(|event| event.id);
+                let ended = stands.as_ref().and_then(id).filter(|ended| id(&entry) != Some(*ended));
+                *stands = Some(entry);
+                if let Some(ended) = ended {
+                    self.objects.retain(|key, _| key.event != ended);
+                }
+            }
+            Err(StoreError::Conflict { .. }) => {}
+            Err(_) => maybe.push(entry),
+        }
+    }
+
+    /// In a running store a failure shows nowhere.
+    fn check_running(&mut self, log: &Arc<Log>, met: &mut Met) {
+        let now = log.stamp();
+        for (key, truth) in &mut self.objects {
+            expire(truth, now, met);
+            assert_eq!(actual(log, key), truth.acked, "{key:?}");
+        }
+        assert!(log.settled() >= now, "the watermark moves after failures too");
+    }
+
+    fn check_after_start(&mut self, log: &Arc<Log>, met: &mut Met) {
+        let now = log.stamp();
+        let entries = block_on(log.entries()).unwrap();
+        for (name, (stands, maybe)) in &mut self.entries {
+            let actual = entries.iter().find(|entry| entry.names().1 == name).cloned();
+            if actual != *stands {
+                assert!(actual.as_ref().is_some_and(|entry| maybe.contains(entry)), "{actual:?} instead of {stands:?}");
+                met.ghosts += 1;
+            }
+            *stands = actual;
+            maybe.clear();
+        }
+        let living: Vec<EventId> = entries.iter().filter_map(|entry| entry.alive().map(|event| event.id)).collect();
+        for (key, truth) in &mut self.objects {
+            expire(truth, now, met);
+            let actual = actual(log, key);
+            if !living.contains(&key.event) {
+                assert_eq!(actual, State::Absent, "a row outlived its event: {key:?}");
+            } else if actual != truth.acked && !is_back(truth, &actual) {
+                assert!(may_be(truth, &actual), "{key:?}: {actual:?} is none of {truth:?}");
+                met.ghosts += 1;
+            }
+            if let State::Row(row) = &actual {
+                let read = block_on(log.read(row, 0..row.size)).unwrap();
+                assert_eq!(read.to_bytes(), self.bodies[&row.digest].to_bytes(), "{row:?}");
+                self.stamp = self.stamp.max(row.published);
+            }
+            let expired = truth.expired.take().filter(|_| actual == State::Absent);
+            *truth = Truth { acked: actual, maybe: vec![], expired };
+        }
+        assert!(log.stamp() > self.stamp, "stamps begin after every durable one");
+    }
+}
+
+impl Clone for Asked {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Publish(claim, body) => Self::Publish(claim.clone(), body.clone()),
+            Self::Remove(key) => Self::Remove(key.clone()),
+            Self::Entry(entry, expected) => Self::Entry(entry.clone(), *expected),
+        }
+    }
+}
+
+fn expire(truth: &mut Truth, now: Timestamp, met: &mut Met) {
+    let State::Row(row) = &truth.acked else { return };
+    if !(Expiry { now, grace: options().grace }).keeps(row) {
+        truth.expired = Some(row.clone());
+        truth.acked = State::Absent;
+        met.expired += 1;
+    }
+}
+
+fn is_back(truth: &Truth, actual: &State) -> bool {
+    truth.acked == State::Absent && matches!(actual, State::Row(row) if truth.expired.as_ref() == Some(row))
+}
+
+/// Whether an attempt that was not acked explains what is there.
+fn may_be(truth: &Truth, actual: &State) -> bool {
+    let tried = |state: &State| match (state, actual) {
+        (State::Attempt(digest), State::Row(row)) => row.digest == *digest,
+        (state, actual) => state == actual,
+    };
+    let allowed = match (&truth.acked, actual) {
+        (State::Row(was), State::Row(is)) if matches!(was.key.object, Object::Segment { .. }) => {
+            was.sound.is_none() && is.first == was.first
+        }
+        (State::Row(was), State::Absent) => !matches!(was.key.object, Object::Segment { .. }),
+        _ => true,
+    };
+    // An attempt that was stored and expired unseen leaves nothing.
+    let vanished = *actual == State::Absent && truth.maybe.iter().any(|state| matches!(state, State::Attempt(_)));
+    allowed && (truth.maybe.iter().any(tried) || (vanished && truth.acked == State::Absent))
+}
+
+fn actual(log: &Arc<Log>, key: &Key) -> State {
+    let rows = match &key.object {
+        Object::Segment { rendition, number } => block_on(log.rows(key.event, rendition, *number..=*number, 9)),
+        _ => block_on(log.standing(key.event, 0)),
+    };
+    rows.unwrap().into_iter().find(|row| row.key == *key).map_or(State::Absent, State::Row)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask setup`: installs what the tests need, skips what is there, and says what it does.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::programs::{self, is_installed, program, root};
+
+/// Debian packages: the program that shows that one is there, and the package.
+const PACKAGES: [(&str, &str); 3] =
+    [("ffmpeg", "ffmpeg"), ("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+
+/// The font of the watch page's screenshots and of ffmpeg's `drawtext`.
+const FONT: (&str, &str) = ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core");
+
+/// Where programs from npm go; ignored by git.
+const TOOLS: &str = ".tools";
+
+/// Installs what is missing.
+///
+/// # Errors
+/// If something cannot be installed; the message says what to install by hand.
+pub fn run() -> Result<()> {
+    debian_packages()?;
+    node_packages(&root())
+}
+
+fn debian_packages() -> Result<()> {
+    let mut missing: Vec<&str> =
+        PACKAGES.iter().filter(|(name, _)| !is_installed(name)).map(|(_, package)| *package).collect();
+    if !Path::new(FONT.0).exists() {
+        missing.push(FONT.1);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("setup: installing {} with apt-get", missing.join(" "));
+    if !is_installed("apt-get") {
+        bail!("no apt-get here; install by hand what Debian calls {}", missing.join(" "));
+    }
+    as_root(&["apt-get", "update", "--quiet"])?;
+    let install = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends"];
+    as_root(&[&install[..], &missing].concat())
+}
+
+/// Runs `words` as root, by way of sudo if need be.
+fn as_root(words: &[&str]) -> Result<()> {
+    let root = programs::output(&mut program("id", &["-u"]))?.trim() == "0";
+    let words: Vec<&str> = if root { words.to_vec() } else { [&["sudo", "--non-interactive"], words].concat() };
+    run_program(&words)
+}
+
+fn run_program(words: &[&str]) -> Result<()> {
+    let (name, arguments) = words.split_first().context("no program to run")?;
+    programs::run(program(name, arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Installs the locked npm packages under [`TOOLS`], unless the same lock is installed already.
+fn node_packages(root: &Path) -> Result<()> {
+    let (from, to) = (root.join("xtask/tools"), root.join(TOOLS));
+    let lock = std::fs::read(from.join("package-lock.json")).context("cannot read xtask/tools/package-lock.json")?;
+    let done = to.join("installed-lock.json");
+    if std::fs::read(&done).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    println!("setup: installing the packages of xtask/tools/package.json into {TOOLS}/ with npm");
+    if !is_installed("npm") {
+        bail!("no npm here; install Node.js 20 or later");
+    }
+    std::fs::create_dir_all(&to)?;
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(from.join(name), to.join(name))?;
+    }
+    let folder = to.display().to_string();
+    programs::run(&mut program("npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", &folder]))?;
+    for binary in std::fs::read_dir(to.join("node_modules/shaka-packager/bin"))? {
+        std::fs::set_permissions(binary?.path(), std::fs::Permissions::from_mode(0o755))?;
+    }
+    // Last, so that an interrupted installation starts anew.
+    std::fs::write(done, lock).context("cannot note what is installed")
+}
