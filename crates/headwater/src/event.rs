@@ -86,8 +86,7 @@ fn read_document(document: Option<PathBuf>) -> Result<Vec<u8>> {
 
 fn show(event: &Value) -> String {
     let document = &event["document"];
-    let start =
-        format!("segment {} at {}", document["start_number"], text(&document["availability_start_time"]));
+    let start = format!("segment {} at {}", document["start_number"], text(&document["availability_start_time"]));
     let facts = lines(&[
         ("rev", text(&event["rev"])),
         ("cache", format!("version {}", event["cache_version"])),
@@ -106,8 +105,7 @@ fn show(event: &Value) -> String {
 }
 
 fn list(events: &Value) -> String {
-    let columns =
-        [("EVENT", "event"), ("REV", "rev"), ("HIGHEST", "highest_number"), ("RENDITIONS", "renditions")];
+    let columns = [("EVENT", "event"), ("REV", "rev"), ("HIGHEST", "highest_number"), ("RENDITIONS", "renditions")];
     table(&columns, events, "no events")
 }
 
@@ -123,7 +121,9 @@ mod tests {
             "renditions": ["v", "a"], "document": {"segment": {"duration": 48, "timescale": 25},
             "pipelines": ["a", "b"], "start_number": 0, "end_number": null}});
         let shown = show(&event);
-        for line in ["live/game\n", "  segment     48/25 s\n", "  pipelines   a b (from segment 10 on)\n", "  end         -\n"] {
+        for line in
+            ["live/game\n", "  segment     48/25 s\n", "  pipelines   a b (from segment 10 on)\n", "  end         -\n"]
+        {
             assert!(shown.contains(line), "{line}: {shown}");
         }
     }

@@ -69,7 +69,9 @@ struct Add {
 pub(crate) fn flush(args: &FlushArgs) -> Result<()> {
     let ops = Ops::new(&args.ops)?;
     let answer = ops.send(Method::POST, &args.event.path("/flush"), Vec::new())?;
-    ops.show(&answer, |flushed| format!("{} is flushed: cache version {}", args.event, text(&flushed["cache_version"])));
+    ops.show(&answer, |flushed| {
+        format!("{} is flushed: cache version {}", args.event, text(&flushed["cache_version"]))
+    });
     Ok(())
 }
 
@@ -90,7 +92,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if let Some(add) = &args.add {
         let answer = ops.post(&add.event.path("/invalidations"), add)?;
-        ops.show(&answer, |made| format!("invalidated from segment {} on, rev {}", text(&made["from"]), text(&made["rev"])));
+        ops.show(&answer, |made| {
+            format!("invalidated from segment {} on, rev {}", text(&made["from"]), text(&made["rev"]))
+        });
     }
     Ok(())
 }

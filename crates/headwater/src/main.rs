@@ -3,6 +3,8 @@
 
 mod config;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod event;
 mod invalidate;
 mod mask;

@@ -6,7 +6,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use headwater_model::Rendition;
+use headwater_model::{Millis, Rendition};
+use headwater_store::stamp::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::ops::{Answer, EventRef, Ops, OpsArgs, say};
@@ -95,7 +96,8 @@ fn frame(ops: &Ops, args: &Args, screen: &Screen) -> Result<String> {
         event: args.event.to_string(),
         rendition,
         duration: (as_number(&document["segment"]["duration"]), as_number(&document["segment"]["timescale"])),
-        retry_deadline_ms: document["retry_deadline_ms"].as_i64().unwrap_or(i64::MAX),
+        retry_deadline: Millis(document["retry_deadline_ms"].as_u64().unwrap_or(0)),
+        now: SystemClock::default().wall(),
         columns: screen.columns,
         paint: screen.paint,
     };

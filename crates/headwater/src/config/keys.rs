@@ -16,6 +16,7 @@ pub(crate) enum Place {
 }
 
 /// One key.
+#[cfg_attr(not(test), expect(dead_code, reason = "the page and the tests read all of it"))]
 pub(crate) struct Key {
     /// In the file; flag and variable follow from it.
     pub(crate) name: &'static str,
@@ -45,14 +46,14 @@ impl Key {
 
 /// Every key, in the order of the page.
 pub(crate) const KEYS: &[Key] = &[
+    Key { name: "config", place: Place::Outside, default: "", meaning: "The configuration file, in TOML", value: None },
     Key {
-        name: "config",
+        name: "log",
         place: Place::Outside,
-        default: "",
-        meaning: "The configuration file, in TOML",
+        default: "info",
+        meaning: "What to log, like `info` or `headwater_store=debug`",
         value: None,
     },
-    Key { name: "log", place: Place::Outside, default: "info", meaning: "What to log, like `info` or `headwater_store=debug`", value: None },
     Key::plain("publish", "127.0.0.1:7070", "Where packagers publish", |config| json!(config.publish)),
     Key::plain("deliver", "127.0.0.1:7080", "Where caches and players read", |config| json!(config.deliver)),
     Key::plain("ops", "127.0.0.1:7090", "Where operators look", |config| json!(config.ops)),
@@ -75,11 +76,7 @@ pub(crate) const KEYS: &[Key] = &[
         "{}",
         "The document of such an event: what differs from the default (protocol §3)",
     ),
-    Key::of_tenant(
-        "tenants.NAME.publishers",
-        "[]",
-        "Who may publish; with none, only clients on this machine",
-    ),
+    Key::of_tenant("tenants.NAME.publishers", "[]", "Who may publish; with none, only clients on this machine"),
     Key::of_tenant("tenants.NAME.publishers[].user", "", "The user name for HTTP Basic"),
     Key::of_tenant(
         "tenants.NAME.publishers[].secret",
@@ -182,7 +179,8 @@ mod tests {
             let flag = flag.unwrap_or_else(|| panic!("no flag --{}", key.flag()));
             assert_eq!(flag.get_env().unwrap().to_str().unwrap(), key.variable());
             let by_clap = flag.get_default_values().first().is_some();
-            let default = if key.default.is_empty() || by_clap { String::new() } else { format!(" [default: {}]", key.default) };
+            let default =
+                if key.default.is_empty() || by_clap { String::new() } else { format!(" [default: {}]", key.default) };
             assert_eq!(flag.get_help().unwrap().to_string(), format!("{}{default}", key.meaning));
         }
     }

@@ -1,12 +1,14 @@
 //! The drawing itself, pure: the server's segments in, lines of text out. Every state has a mark beside its colour, so
 //! that the drawing reads without colours.
 
+use headwater_model::{Millis, Timestamp};
 use serde::Deserialize;
 
 /// One segment, as the ops API tells it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Segment {
     pub(super) number: u64,
+    pub(super) expected: Timestamp,
     pub(super) outcome: String,
     pub(super) served: Option<String>,
     pub(super) candidates: Vec<Candidate>,
@@ -28,8 +30,9 @@ pub(super) struct View {
     pub(super) rendition: String,
     /// Units and units a second.
     pub(super) duration: (u64, u64),
-    /// Later than so many milliseconds after `E(n)` is late.
-    pub(super) retry_deadline_ms: i64,
+    /// Later than this after `E(n)` is late.
+    pub(super) retry_deadline: Millis,
+    pub(super) now: Timestamp,
     /// Characters a line may have.
     pub(super) columns: usize,
     pub(super) paint: Paint,
@@ -78,18 +81,28 @@ impl State {
         match candidate.state.as_str() {
             "masked" => Self::Masked,
             "defective" => Self::Defective,
-            "sound" if candidate.late_ms.is_some_and(|late| late > view.retry_deadline_ms) => Self::Late,
+            "sound" if candidate.late_ms.is_some_and(|late| late > view.retry_deadline.0 as i64) => Self::Late,
             "sound" => Self::Sound,
-            _ => Self::unserved(&segment.outcome, Self::Missing),
+            _ => Self::absent(segment, view),
         }
     }
 
     /// That of a segment of which there is nothing.
-    fn unserved(outcome: &str, otherwise: Self) -> Self {
-        match outcome {
-            "hold" | "closing" => Self::Waiting,
+    fn absent(segment: &Segment, view: &View) -> Self {
+        match segment.outcome.as_str() {
             "too-early" | "never" | "expired" => Self::Outside,
-            "masked" => otherwise,
+            "hold" | "closing" => Self::Waiting,
+            _ if view.now <= segment.expected + view.retry_deadline => Self::Waiting,
+            _ => Self::Missing,
+        }
+    }
+
+    /// That of a segment of which nothing is served.
+    fn unserved(segment: &Segment) -> Self {
+        match segment.outcome.as_str() {
+            "too-early" | "never" | "expired" => Self::Outside,
+            "hold" | "closing" => Self::Waiting,
+            "masked" => Self::Masked,
             _ => Self::Missing,
         }
     }
@@ -111,10 +124,7 @@ pub(super) fn timeline(segments: &[Segment], view: &View) -> String {
     let seconds = units as f64 / timescale.max(1) as f64;
     let seconds = (seconds * 1000.0).round() / 1000.0;
     let (event, rendition) = (&view.event, &view.rendition);
-    let mut drawing = format!(
-        "{event}  {rendition}  segments {} to {} of {seconds} s\n",
-        first.number, last.number
-    );
+    let mut drawing = format!("{event}  {rendition}  segments {} to {} of {seconds} s\n", first.number, last.number);
     let pipelines = pipelines(segments);
     let letters = letters(&pipelines);
     let label = pipelines.iter().map(String::len).max().unwrap_or(0).max("served".len() - CELL) + CELL + 2;
@@ -170,7 +180,7 @@ fn ruler(block: &[Segment]) -> String {
 fn served_row(block: &[Segment], pipelines: &[String], letters: &[char], view: &View) -> String {
     let cell = |segment: &Segment| {
         let Some(served) = &segment.served else {
-            let state = State::unserved(&segment.outcome, State::Masked);
+            let state = State::unserved(segment);
             return paint(state.look().0, state, view.paint);
         };
         let letter = pipelines.iter().position(|pipeline| pipeline == served).map_or('?', |index| letters[index]);
@@ -230,12 +240,16 @@ mod tests {
             defects: (state == "defective").then(|| "short;have=48;want=50".into()),
             late_ms: Some(if state.ends_with("late") { 4001 } else { 100 }),
         });
-        Segment { number, outcome: outcome.into(), served: served.map(Into::into), candidates: candidates.collect() }
+        let expected = Timestamp::from_millis(number as i64 * 2000);
+        let served = served.map(Into::into);
+        Segment { number, expected, outcome: outcome.into(), served, candidates: candidates.collect() }
     }
 
     fn view(columns: usize, paint: Paint) -> View {
         let (event, rendition) = ("live/game".into(), "v1080".into());
-        View { event, rendition, duration: (48, 25), retry_deadline_ms: 4000, columns, paint }
+        // Segment 14 is past its deadline for another 2 s.
+        let (retry_deadline, now) = (Millis(4000), Timestamp::from_millis(30_000));
+        View { event, rendition, duration: (48, 25), retry_deadline, now, columns, paint }
     }
 
     fn minute() -> Vec<Segment> {
@@ -285,7 +299,8 @@ served: the pipeline's letter, small if defective
 
     #[test]
     fn a_narrow_terminal_gets_more_blocks() {
-        let segments: Vec<_> = (100..160).map(|number| segment(number, "hit", Some("main"), ["sound", "sound"])).collect();
+        let segments: Vec<_> =
+            (100..160).map(|number| segment(number, "hit", Some("main"), ["sound", "sound"])).collect();
         let drawn = timeline(&segments, &view(60, Paint::Plain));
         assert_eq!(drawn.lines().filter(|line| line.starts_with("served ")).count(), 3, "{drawn}");
         assert!(drawn.lines().take_while(|line| !line.starts_with("= sound")).all(|line| line.len() <= 60), "{drawn}");
@@ -298,7 +313,10 @@ served: the pipeline's letter, small if defective
         let segments: Vec<_> =
             (first..first + 40).map(|number| segment(number, "hit", Some("main"), ["sound", "sound"])).collect();
         let line = ruler(&segments);
-        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["10000000000", "10000000010", "10000000020"]);
+        assert_eq!(
+            line.split_whitespace().collect::<Vec<_>>(),
+            ["10000000000", "10000000010", "10000000020", "10000000030"]
+        );
     }
 
     #[test]
@@ -315,7 +333,10 @@ served: the pipeline's letter, small if defective
         let segments: Vec<_> =
             (0..20).map(|number| segment(number, "defective", Some("main"), ["defective", "absent"])).collect();
         let drawn = timeline(&segments, &view(80, Paint::Plain));
-        assert!(drawn.contains("19  main  short") && drawn.contains("and 12 more") && !drawn.contains("\n3  main"), "{drawn}");
+        assert!(
+            drawn.contains("19  main  short") && drawn.contains("and 12 more") && !drawn.contains("\n3  main"),
+            "{drawn}"
+        );
     }
 
     #[test]
