@@ -6,14 +6,14 @@ const POLL_MS = 1000;
 // How many segments a click damages: enough to see it, and it heals by itself.
 const SEGMENTS = 6;
 const FAULTS = [
-  ['short', 'lose frames'],
-  ['missing', 'leave segments out'],
-  ['late', 'be 3 s late'],
+  ['short', 'lost frames'],
+  ['missing', 'no segments'],
+  ['late', '3 s late'],
   ['shifted', 'wrong times'],
   ['garbled', 'broken boxes'],
   ['incomplete', 'cut-off bytes'],
-  ['filler', 'send a slate'],
-  ['truncated', 'break off uploads'],
+  ['filler', 'a slate'],
+  ['truncated', 'cut-off uploads'],
 ];
 
 export class Controls {
@@ -89,7 +89,7 @@ export class Controls {
       const card = this.#cards.get(line.pipeline);
       if (!card) continue;
       const words = FAULTS.find(([value]) => value === line.damage?.fault)?.[1] ?? '';
-      const [state, text] = !line.alive ? ['dead', 'down'] : line.damage ? ['damaged', `told to ${words}`] : ['', 'publishing'];
+      const [state, text] = !line.alive ? ['dead', 'down'] : line.damage ? ['damaged', `damaged: ${words}`] : ['', 'publishing'];
       card.state.className = `state ${state}`;
       if (card.state.textContent !== text) card.state.textContent = text;
       card.buttons.hidden = false;

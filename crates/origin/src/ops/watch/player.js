@@ -14,6 +14,7 @@ const SPEED = { normal: 1, faster: 1.03, slower: 0.98 };
 // Further behind than this many segments the player joins anew: a tab that slept.
 const LOST_SEGMENTS = 5;
 const TICK_MS = 200;
+// A hole of some lost frames: played over, not counted as an end.
 const GAP_S = 0.15;
 
 // One kind of media: its source buffer and the loop that fills it.
@@ -175,12 +176,11 @@ export class Player {
   // How much is in hand, in milliseconds.
   buffer() {
     const { buffered, currentTime } = this.video;
+    let end = currentTime;
     for (let i = 0; i < buffered.length; i++) {
-      if (buffered.start(i) - GAP_S <= currentTime && currentTime < buffered.end(i)) {
-        return (buffered.end(i) - currentTime) * 1000;
-      }
+      if (buffered.start(i) - GAP_S <= end) end = Math.max(end, buffered.end(i));
     }
-    return 0;
+    return (end - currentTime) * 1000;
   }
 
   // The oldest segment worth having for a start at the usual distance, or the oldest after it that is there.
@@ -244,8 +244,8 @@ export class Player {
   // Over a hole that will not be filled.
   #jump() {
     const { buffered, currentTime } = this.video;
-    if (this.buffer() > GAP_S * 1000) return;
     for (let i = 0; i < buffered.length; i++) {
+      if (buffered.start(i) <= currentTime && currentTime < buffered.end(i) - GAP_S / 2) return;
       if (buffered.start(i) > currentTime) {
         this.video.currentTime = buffered.start(i) + 0.01;
         return;
