@@ -8,8 +8,6 @@
 
 mod bucket;
 mod committer;
-#[cfg(test)]
-mod crash_tests;
 mod format;
 mod index;
 mod plan;

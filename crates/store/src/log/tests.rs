@@ -1,6 +1,8 @@
 //! Tests of the log as a store: the conformance suite on the real disk and on the simulated one, and what only a log
 //! does.
 
+mod crash;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;

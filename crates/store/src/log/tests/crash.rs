@@ -10,7 +10,7 @@ use headwater_model::event::{Counters, Event};
 use headwater_model::row::{Digest, Keep, Object};
 use headwater_model::{EventName, Tenant};
 
-use super::*;
+use super::super::*;
 use crate::conformance::{Heard, body, claim, defective, event, init, loose, segment};
 use crate::disk::simulated::{Call, Simulated, SplitMix64};
 use crate::stamp::ManualClock;
