@@ -27,7 +27,7 @@ export class Controls {
   }
 
   #card(name, colour) {
-    const state = make('span', { className: 'state unknown', textContent: 'not seen yet' });
+    const state = make('span', { className: 'state unknown', textContent: 'nothing served yet' });
     const label = name.toUpperCase();
     const title = make('h2', {}, make('span', {}, 'Pipeline ', make('b', { textContent: label })), state);
     const kill = make('button', { id: `kill-${name}`, className: 'kill', type: 'button', textContent: 'Kill', ariaLabel: `Kill pipeline ${label}` });

@@ -13,7 +13,7 @@ const DRIFT_MS = { most: 400, least: 80 };
 const SPEED = { normal: 1, faster: 1.03, slower: 0.98 };
 // Further behind than this many segments the player joins anew: a tab that slept.
 const LOST_SEGMENTS = 5;
-const TICK_MS = 200;
+const TICK_MS = 100;
 // A hole of some lost frames: played over, not counted as an end.
 const GAP_S = 0.15;
 
@@ -163,8 +163,8 @@ export class Player {
   }
 
   // The segment on screen.
-  number() {
-    const since = this.base + this.video.currentTime * 1000 - this.event.epoch;
+  number(time = this.video.currentTime) {
+    const since = this.base + time * 1000 - this.event.epoch;
     return this.event.document.start_number + Math.floor(since / this.event.duration + 1e-6);
   }
 
@@ -218,13 +218,7 @@ export class Player {
       }
     }
     // The start was slower than the stream: catch up with it.
-    const lost = buffered.length && target > buffered.end(buffered.length - 1) + 2;
-    if (lost && this.#allBehind(target)) this.#rejoin();
-  }
-
-  #allBehind(target) {
-    const now = this.event.document.start_number + Math.floor((this.base + target * 1000 - this.event.epoch) / this.event.duration);
-    return Object.values(this.tracks).every((track) => track.next < now);
+    if (Object.values(this.tracks).every((track) => track.next < this.number(target) - 1)) this.#rejoin();
   }
 
   #rejoin() {
@@ -245,7 +239,7 @@ export class Player {
   #jump() {
     const { buffered, currentTime } = this.video;
     for (let i = 0; i < buffered.length; i++) {
-      if (buffered.start(i) <= currentTime && currentTime < buffered.end(i) - GAP_S / 2) return;
+      if (buffered.start(i) <= currentTime && currentTime < buffered.end(i) - GAP_S) return;
       if (buffered.start(i) > currentTime) {
         this.video.currentTime = buffered.start(i) + 0.01;
         return;
