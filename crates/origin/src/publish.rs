@@ -281,7 +281,10 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         _ => None,
     };
     let gate = live.gate.read().await;
+    let started = origin.clock.monotonic();
     let published = origin.store.publish(claim, body.clone()).await.map_err(|error| answer::store_problem(&error))?;
+    let now = origin.clock.monotonic();
+    origin.admission.sample(now.saturating_sub(started), now);
     drop((gate, admission));
     learn(&live, &published, &body);
     let late = lateness(origin, &upload);
