@@ -7,6 +7,7 @@ pub mod decision;
 pub mod defect;
 pub mod document;
 pub mod event;
+pub mod in_flight;
 pub mod mask;
 pub mod name;
 pub mod outcome;
