@@ -1,6 +1,7 @@
 //! The `headwater` command: reads flags, environment and files, and hands over to the crates that do the work. The only
 //! place that reads the environment.
 
+mod demo;
 mod event;
 mod ops;
 mod serve;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Runs the publish, deliver and ops listeners on the embedded engine.
     Serve(serve::Args),
+    /// Runs an origin with two simulated pipelines to watch and to break.
+    Demo(demo::Args),
     /// Puts, shows, lists, ends and deletes events on a running server.
     Event(event::Args),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let ended = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Event(args) => event::run(args),
     };
     match ended {

@@ -8,8 +8,10 @@ pub mod defect;
 pub mod document;
 pub mod event;
 pub mod in_flight;
+pub mod invalidation;
 pub mod mask;
 pub mod name;
+pub mod notification;
 pub mod outcome;
 pub mod row;
 

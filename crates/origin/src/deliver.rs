@@ -2,6 +2,7 @@
 //! not there never touches the store.
 
 pub mod answer;
+mod edge;
 pub mod hold;
 
 use std::sync::Arc;
@@ -80,7 +81,8 @@ async fn get(origin: &Origin, head: &http::request::Parts) -> Answer {
             let ttl = Ttl::Seconds(half_segment_seconds(&event.document));
             unnumbered(origin, &live, &route, live.loose(&path), ttl).await
         }
-        Target::Base | Target::EventJson => Answer::refusal(Outcome::Absent, ABSENT_TTL),
+        Target::EventJson => return edge::event_json(origin, &route, live, head.uri.query()).await,
+        Target::Base => Answer::refusal(Outcome::Absent, ABSENT_TTL),
     };
     answer.of_event(&event)
 }

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod authorize;
 pub mod inspect;
+mod notify;
 pub mod receive;
 
 use std::net::IpAddr;
@@ -275,6 +276,10 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
     for defect in claim.defects.iter() {
         origin.metrics.defect(&upload.pipeline, defect.kind);
     }
+    let refused = match upload.object {
+        Object::Segment { number, .. } => notify::apply(origin, &upload, number, headers).await,
+        _ => None,
+    };
     let gate = live.gate.read().await;
     let published = origin.store.publish(claim, body.clone()).await.map_err(|error| answer::store_problem(&error))?;
     drop((gate, admission));
@@ -283,7 +288,11 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
     if let (Published::Stored(_), Some(late)) = (&published, late) {
         origin.metrics.lateness(&upload.pipeline, late.millis_late);
     }
-    Ok(answer::published(&published, late.is_some_and(|late| late.past_deadline)))
+    let mut response = answer::published(&published, late.is_some_and(|late| late.past_deadline));
+    if let Some(refused) = refused {
+        refused.tell(&mut response);
+    }
+    Ok(response)
 }
 
 /// All that is wrong with the upload; none for what is no segment.

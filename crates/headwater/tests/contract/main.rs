@@ -8,6 +8,7 @@ mod deliver;
 mod documents;
 mod finality;
 mod hold;
+mod inspection;
 mod names;
 mod process;
 mod publish;

@@ -41,6 +41,8 @@ pub struct Answer {
     pub class: Class,
     freshness: Freshness,
     media: Option<Media>,
+    /// A document made for this answer.
+    json: Option<String>,
     event: Option<Arc<Event>>,
 }
 
@@ -55,7 +57,7 @@ impl Answer {
     /// An answer without media.
     #[must_use]
     pub fn refusal(outcome: Outcome, ttl: Ttl) -> Self {
-        Self { outcome, class: Class::Unknown, freshness: Freshness::For(ttl), media: None, event: None }
+        Self { outcome, class: Class::Unknown, freshness: Freshness::For(ttl), media: None, json: None, event: None }
     }
 
     /// A candidate's bytes; for HEAD they are not read.
@@ -75,7 +77,14 @@ impl Answer {
             None => (origin.store.read(&row, 0..row.size).await?, "store"),
         };
         let media = Some(Media { row, body, source });
-        Ok(Self { outcome, class: Class::Unknown, freshness, media, event: None })
+        Ok(Self { outcome, class: Class::Unknown, freshness, media, json: None, event: None })
+    }
+
+    /// A document that no cache may keep.
+    #[must_use]
+    pub fn json(json: String) -> Self {
+        let (outcome, class, freshness) = (Outcome::Hit, Class::Unknown, Freshness::Never);
+        Self { outcome, class, freshness, media: None, json: Some(json), event: None }
     }
 
     /// Never to be cached.
@@ -112,8 +121,17 @@ impl Answer {
         out.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
         if let Some(event) = &self.event {
             out.insert(CACHE_VERSION, event.cache_version.into());
+            out.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
         }
         cors(out);
+        if let Some(json) = self.json {
+            out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            out.insert(header::CONTENT_LENGTH, json.len().into());
+            if method != Method::HEAD {
+                *response.body_mut() = json.into();
+            }
+            return response;
+        }
         let Some(media) = self.media else { return refused(response, self.outcome, method) };
         describe(out, &media);
         match condition(headers, &media.row) {
@@ -128,6 +146,19 @@ impl Answer {
     }
 }
 
+/// What rides on the answer: on a segment what holds at it, else the latest set (contract §6).
+fn notifications(event: &Event, media: Option<&Media>) -> HeaderValue {
+    if event.notifications.is_empty() {
+        return HeaderValue::from_static("rev=0");
+    }
+    let set = match media.map(|media| &media.row.key.object) {
+        Some(Object::Segment { number, .. }) => event.notifications.as_of(*number),
+        _ => event.notifications.latest(),
+    };
+    HeaderValue::try_from(set.to_string()).unwrap_or_else(|_| HeaderValue::from_static("rev=0"))
+}
+
+const NOTIFICATIONS: HeaderName = HeaderName::from_static("headwater-notifications");
 const OUTCOME: HeaderName = HeaderName::from_static("headwater-outcome");
 const MAX_AGE_MS: HeaderName = HeaderName::from_static("headwater-max-age-ms");
 const CACHE_VERSION: HeaderName = HeaderName::from_static("headwater-cache-version");

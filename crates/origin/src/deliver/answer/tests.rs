@@ -9,8 +9,14 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
         body: Body::from(bytes::Bytes::from_static(b"0123456789")),
         source: "memory",
     });
-    let answer =
-        Answer { outcome: Outcome::Hit, class: Class::Live, freshness: Freshness::Immutable, media, event: None };
+    let answer = Answer {
+        outcome: Outcome::Hit,
+        class: Class::Live,
+        freshness: Freshness::Immutable,
+        media,
+        json: None,
+        event: None,
+    };
     let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
     answer.into_response(&method, &headers)
 }
