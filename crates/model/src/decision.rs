@@ -3,7 +3,7 @@
 
 use crate::document::Document;
 use crate::event::Event;
-use crate::in_flight;
+use crate::in_flight::{self, Chosen};
 use crate::mask::is_masked;
 use crate::name::Rendition;
 use crate::outcome::Outcome;
@@ -104,16 +104,18 @@ pub fn decide<'a>(view: &View<'a>, clocks: Clocks, arrival: Arrival) -> Decision
     let patience = arrival.stamp + document.hold_max_ms + rules.prefer_wait_ms;
     let now = Now { wall: clocks.wall, stamp: clocks.settled };
     match in_flight::select(&question, view.flying, now) {
-        Selection::Closed(row) | Selection::Hanging(row) if !row.defects.is_empty() => defective(document, row),
-        Selection::Closed(row) => Decision::Serve(row),
-        Selection::Hanging(row) => Decision::ServeForNow(row, short(document)),
-        Selection::InFlight(row) => Decision::Follow(row, short(document)),
-        Selection::Provisional(row) => defective(document, row),
-        Selection::Closing(_) if clocks.stamp >= patience => Decision::Unavailable,
-        Selection::Closing(until) => Decision::Hold(later(until, clocks, patience)),
-        Selection::Hoping { best, .. } if clocks.stamp >= patience => defective(document, best),
-        Selection::Hoping { until, .. } => Decision::Hold(later(until, clocks, patience)),
-        Selection::Absent => absent(view, clocks, arrival, deadline),
+        Chosen::Follow(row) => Decision::Follow(row, short(document)),
+        Chosen::Settled(Selection::Closed(row)) | Chosen::Hanging(row) if !row.defects.is_empty() => {
+            defective(document, row)
+        }
+        Chosen::Hanging(row) => Decision::ServeForNow(row, short(document)),
+        Chosen::Settled(Selection::Closed(row)) => Decision::Serve(row),
+        Chosen::Settled(Selection::Provisional(row)) => defective(document, row),
+        Chosen::Settled(Selection::Closing(_)) if clocks.stamp >= patience => Decision::Unavailable,
+        Chosen::Settled(Selection::Closing(until)) => Decision::Hold(later(until, clocks, patience)),
+        Chosen::Settled(Selection::Hoping { best, .. }) if clocks.stamp >= patience => defective(document, best),
+        Chosen::Settled(Selection::Hoping { until, .. }) => Decision::Hold(later(until, clocks, patience)),
+        Chosen::Settled(Selection::Absent) => absent(view, clocks, arrival, deadline),
     }
 }
 

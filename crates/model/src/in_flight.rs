@@ -15,38 +15,57 @@ use crate::time::Now;
 /// two; beyond this a choice is called hanging unseen.
 const FATES_MAX: usize = 6;
 
+/// What the selection comes to while uploads are in flight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Chosen<'a> {
+    /// As without them: none makes a difference, or none is chosen.
+    Settled(Selection<'a>),
+    /// The choice falls on this one, which is still arriving.
+    Follow(&'a Row),
+    /// The choice falls on this stored candidate, unless an upload in flight dies.
+    Hanging(&'a Row),
+}
+
 /// Selects by what had happened up to `now.stamp`, with the uploads `flying` of the segment and of the two before it.
 /// Their rows have the stamp of their first chunk as `first` and `sound`; size and digest mean nothing yet.
 #[must_use]
-pub fn select<'a>(question: &Question<'a>, flying: &'a [Row], now: Now) -> Selection<'a> {
+pub fn select<'a>(question: &Question<'a>, flying: &'a [Row], now: Now) -> Chosen<'a> {
     if flying.is_empty() {
-        return selection::select(question, now);
+        return Chosen::Settled(selection::select(question, now));
     }
     let flights: Vec<Flight<'a>> = flying.iter().filter_map(|row| Flight::of(row, question, now)).collect();
-    let all = (1usize << flights.len().min(FATES_MAX)) - 1;
-    let own = |pipeline| flights.iter().find(|flight| flight.back == 0 && flight.row.key.pipeline == pipeline);
-    let stored = |pipeline| question.rows.iter().find(|row| row.key.pipeline == pipeline);
-    match choice(question, flights.iter(), now) {
-        Choice::Absent => Selection::Absent,
-        Choice::Closing(until) => Selection::Closing(until),
+    let stored = |pipeline: &Pipeline| question.rows.iter().find(|row| row.key.pipeline == *pipeline);
+    let best = match choice(question, flights.iter(), now) {
+        Choice::Closed(best) => best,
+        Choice::Absent => return Chosen::Settled(Selection::Absent),
+        Choice::Closing(until) => return Chosen::Settled(Selection::Closing(until)),
+        // Nobody is sound, so it is none of those in flight.
         Choice::Hoping { until, best } => {
-            stored(best).map_or(Selection::Absent, |best| Selection::Hoping { until, best })
+            let hoping = |best| Selection::Hoping { until, best };
+            return Chosen::Settled(stored(&best).map_or(Selection::Absent, hoping));
         }
-        Choice::Provisional(best) => stored(best).map_or(Selection::Absent, Selection::Provisional),
-        Choice::Closed(best) => {
-            if let Some(flight) = own(best.clone()) {
-                return Selection::InFlight(flight.row);
-            }
-            let Some(row) = stored(best.clone()) else { return Selection::Absent };
-            let whatever_dies = flights.len() <= FATES_MAX
-                && (0..all).all(|survivors| {
-                    let survive = |(index, flight)| (survivors >> index & 1 == 1).then_some(flight);
-                    choice(question, flights.iter().enumerate().filter_map(survive), now)
-                        == Choice::Closed(best.clone())
-                });
-            if whatever_dies { Selection::Closed(row) } else { Selection::Hanging(row) }
+        Choice::Provisional(best) => {
+            return Chosen::Settled(stored(&best).map_or(Selection::Absent, Selection::Provisional));
         }
+    };
+    if let Some(flight) = flights.iter().find(|flight| flight.back == 0 && flight.row.key.pipeline == best) {
+        return Chosen::Follow(flight.row);
     }
+    match stored(&best) {
+        None => Chosen::Settled(Selection::Absent),
+        Some(row) if falls_on(&best, question, &flights, now) => Chosen::Settled(Selection::Closed(row)),
+        Some(row) => Chosen::Hanging(row),
+    }
+}
+
+/// Whether the choice is `best` whichever of `flights` die.
+fn falls_on(best: &Pipeline, question: &Question<'_>, flights: &[Flight<'_>], now: Now) -> bool {
+    let best = Choice::Closed(best.clone());
+    flights.len() <= FATES_MAX
+        && (0..1usize << flights.len()).all(|fate| {
+            let survivors = flights.iter().enumerate().filter(|(index, _)| fate >> index & 1 == 1);
+            choice(question, survivors.map(|(_, flight)| flight), now) == best
+        })
 }
 
 /// An upload that can make a difference.
@@ -94,20 +113,13 @@ fn choice<'f>(question: &Question<'_>, survivors: impl Iterator<Item = &'f Fligh
         let before = before.map(|index| rows.swap_remove(index));
         rows.push(Row { first: first(before.as_ref(), flight.row.first), ..flight.row.clone() });
     }
-    let question = Question {
-        rendition: question.rendition,
-        rules: question.rules,
-        masks: question.masks,
-        rows: &worlds[0],
-        before: [&worlds[1], &worlds[2]],
-        ..*question
-    };
+    let question = Question { rows: &worlds[0], before: [&worlds[1], &worlds[2]], ..*question };
     let pipeline = |row: &Row| row.key.pipeline.clone();
     match selection::select(&question, now) {
         Selection::Absent => Choice::Absent,
         Selection::Closing(until) => Choice::Closing(until),
         Selection::Hoping { until, best } => Choice::Hoping { until, best: pipeline(best) },
-        Selection::Closed(row) | Selection::InFlight(row) | Selection::Hanging(row) => Choice::Closed(pipeline(row)),
+        Selection::Closed(row) => Choice::Closed(pipeline(row)),
         Selection::Provisional(row) => Choice::Provisional(pipeline(row)),
     }
 }
