@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod cmsd;
 mod edge;
+mod follow;
 pub mod hold;
 
 use std::sync::Arc;
@@ -72,7 +73,7 @@ async fn get(origin: &Origin, head: &http::request::Parts) -> Answer {
     let answer = match target {
         Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
             Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
-            None => segment(origin, &route, rendition.as_str(), number, &head.method).await,
+            None => segment(origin, &route, rendition.as_str(), number, head).await,
         },
         Target::Segment { number: None, .. } => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
         Target::Init { rendition } => {
@@ -98,20 +99,26 @@ fn half_segment_seconds(document: &Document) -> u64 {
 }
 
 /// A segment as the decision table says.
-async fn segment(origin: &Origin, route: &Route, rendition: &str, number: u64, method: &Method) -> Answer {
+async fn segment(origin: &Origin, route: &Route, rendition: &str, number: u64, head: &http::request::Parts) -> Answer {
     let arrived = origin.store.stamp();
     let mut held = false;
     for _ in 0..READ_TRIES {
-        let decided = hold::settle(origin, route, rendition, number, arrived, &mut held).await;
+        let decided = follow::settle(origin, route, (rendition, number), arrived, head, &mut held).await;
+        let patient = if held { Outcome::Held } else { Outcome::Hit };
         let (row, outcome, freshness) = match decided {
             Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class(origin, route, number)),
             Settled::Unknown => return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
             Settled::Unavailable => return unavailable().class(class(origin, route, number)),
-            Settled::Serve(row) => (row, if held { Outcome::Held } else { Outcome::Hit }, Freshness::Immutable),
+            Settled::Follow(flight, ttl) => {
+                origin.metrics.selected(Some(&flight.row.key.pipeline));
+                return Answer::following(flight, patient, ttl).class(class(origin, route, number));
+            }
+            Settled::Serve(row) => (row, patient, Freshness::Immutable),
+            Settled::ServeForNow(row, ttl) => (row, patient, Freshness::For(ttl)),
             Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::For(ttl)),
         };
         let class = class(origin, route, number);
-        match Answer::media(origin, row, outcome, freshness, method, class).await {
+        match Answer::media(origin, row, outcome, freshness, &head.method, class).await {
             Ok(answer) => {
                 origin.metrics.selected(answer.pipeline());
                 return answer.kind(track_kind(origin, route, rendition));

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod authorize;
+pub mod follow;
 pub mod inspect;
 mod notify;
 pub mod receive;
@@ -29,6 +30,7 @@ use crate::Origin;
 use crate::control::ControlError;
 use crate::live::Live;
 use crate::publish::authorize::forbidden;
+use crate::publish::follow::Followed;
 use crate::publish::receive::Received;
 use crate::route::{self, Route, Target};
 
@@ -93,7 +95,8 @@ async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
         Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
     let limit = origin.config.body_bytes_max;
-    let received = match receive::receive(&mut request.body, &request.head.headers, &origin.pool, limit).await {
+    let (headers, followed) = (&request.head.headers, Followed::of(origin, &upload, &request.head.headers));
+    let received = match receive::receive(&mut request.body, headers, &origin.pool, limit, followed).await {
         Ok(received) => received,
         Err(problem) => return refuse(problem, &request.head.headers, &mut request.body).await,
     };
@@ -263,7 +266,7 @@ async fn probe(headers: &HeaderMap, body: &mut Inbound) -> Response {
 
 /// Judges and stores a whole upload.
 async fn record(origin: &Origin, upload: Upload, received: Received, headers: &HeaderMap) -> Result<Response, Problem> {
-    let Received { body, digest, admission } = received;
+    let Received { body, digest, admission, followed } = received;
     if body.is_empty() {
         let detail = "there are no bytes to store; to test the publishing point, use the event's base path";
         return Err(Problem::new(400, "empty-body", "Empty body", detail));
@@ -284,6 +287,7 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         region: origin.config.region.clone(),
         keep: keep(origin, &upload, &body),
         create_only: upload.create_only,
+        arrived: followed.as_ref().and_then(Followed::arrived),
     };
     for defect in claim.defects.iter() {
         origin.metrics.defect(&upload.pipeline, defect.kind);
@@ -298,6 +302,9 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
     let now = origin.clock.monotonic();
     origin.admission.sample(now.saturating_sub(started), now);
     drop((gate, admission));
+    if let Some(followed) = followed {
+        followed.end(&published, &body);
+    }
     learn(&live, &published, &body);
     let late = lateness(origin, &upload);
     if let (Published::Stored(_), Some(late)) = (&published, late) {

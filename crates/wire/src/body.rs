@@ -1,10 +1,10 @@
 //! Bodies: in as frames with deadlines, out as pieces that are shared with the store.
 
-use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use headwater_store::flow::{Died, Follower};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -119,23 +119,27 @@ pub enum Outbound {
         /// The next piece to send.
         next: usize,
     },
+    /// An object that is still arriving, chunked. If its upload dies, the connection is closed without the last chunk,
+    /// so that no cache takes what was sent for the whole (RFC 9112 §8).
+    Following(Follower),
 }
 
 impl Outbound {
-    /// The bytes in all.
+    /// The bytes in all; `None` where nobody knows yet.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn length(&self) -> Option<u64> {
         match self {
-            Self::Empty => 0,
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Stored { body, .. } => body.len(),
+            Self::Empty => Some(0),
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::Stored { body, .. } => Some(body.len()),
+            Self::Following(_) => None,
         }
     }
+}
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+impl From<Follower> for Outbound {
+    fn from(follower: Follower) -> Self {
+        Self::Following(follower)
     }
 }
 
@@ -159,9 +163,9 @@ impl From<String> for Outbound {
 
 impl http_body::Body for Outbound {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Died;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Died>>> {
         let piece = match &mut *self {
             Self::Empty => None,
             Self::Bytes(bytes) => {
@@ -174,6 +178,7 @@ impl http_body::Body for Outbound {
                 *next += 1;
                 piece
             }
+            Self::Following(follower) => ready!(follower.poll_piece(cx)).transpose()?,
         };
         Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -181,13 +186,14 @@ impl http_body::Body for Outbound {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Bytes(_) => false,
+            Self::Bytes(_) | Self::Following(_) => false,
             Self::Stored { body, next } => *next >= body.chunks().len(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = match self {
+            Self::Following(_) => return SizeHint::default(),
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Stored { body, next: 0 } => body.len(),

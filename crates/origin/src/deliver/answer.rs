@@ -1,5 +1,7 @@
 //! The answer to a reader: headers, conditions, ranges (RFC 9110), always with an explicit `Cache-Control`.
 
+mod flight;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use crate::deliver::cmsd;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
 use crate::tail::Candidate;
+use crate::tail::flight::Flight;
 
 /// The methods of this listener.
 pub const ALLOWED: &str = "GET, HEAD, OPTIONS";
@@ -45,6 +48,8 @@ pub struct Answer {
     pub class: Class,
     freshness: Freshness,
     media: Option<Media>,
+    /// Media that is still arriving.
+    flight: Option<Arc<Flight>>,
     /// A document made for this answer.
     json: Option<String>,
     event: Option<Arc<Event>>,
@@ -85,7 +90,8 @@ impl Answer {
     /// An answer without media.
     #[must_use]
     pub fn refusal(outcome: Outcome, ttl: Ttl) -> Self {
-        Self { outcome, class: Class::Unknown, freshness: Freshness::For(ttl), media: None, json: None, event: None }
+        let freshness = Freshness::For(ttl);
+        Self { outcome, class: Class::Unknown, freshness, media: None, flight: None, json: None, event: None }
     }
 
     /// A candidate's bytes, from memory or, if `class` is admitted, from the store; for HEAD they are not read.
@@ -106,14 +112,14 @@ impl Answer {
             None => (read(origin, &row, class).await?, "store"),
         };
         let media = Some(Media { row, body, source, kind: None });
-        Ok(Self { outcome, class, freshness, media, json: None, event: None })
+        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None })
     }
 
     /// A document that no cache may keep.
     #[must_use]
     pub fn json(json: String) -> Self {
         let (outcome, class, freshness) = (Outcome::Hit, Class::Unknown, Freshness::Never);
-        Self { outcome, class, freshness, media: None, json: Some(json), event: None }
+        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None }
     }
 
     /// Never to be cached.
@@ -146,7 +152,7 @@ impl Answer {
     /// Whose candidate is served.
     #[must_use]
     pub fn pipeline(&self) -> Option<&Pipeline> {
-        self.media.as_ref().map(|media| &media.row.key.pipeline)
+        self.row().map(|row| &row.key.pipeline)
     }
 
     /// The response to a request of `method` with `headers` that took `spent` to answer.
@@ -159,7 +165,7 @@ impl Answer {
         out.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
         if let Some(event) = &self.event {
             out.insert(CACHE_VERSION, event.cache_version.into());
-            out.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
+            out.insert(NOTIFICATIONS, notifications(event, self.row()));
         }
         cors(out);
         if let Some(json) = self.json {
@@ -168,6 +174,10 @@ impl Answer {
             if method != Method::HEAD {
                 *response.body_mut() = json.into();
             }
+            return response;
+        }
+        if let Some(flight) = &self.flight {
+            flight::follow(&mut response, flight);
             return response;
         }
         let Some(media) = self.media else { return refused(response, self.outcome, method) };
@@ -188,11 +198,11 @@ impl Answer {
 }
 
 /// What rides on the answer: on a segment what holds at it, else the latest set (contract §6).
-fn notifications(event: &Event, media: Option<&Media>) -> HeaderValue {
+fn notifications(event: &Event, row: Option<&Row>) -> HeaderValue {
     if event.notifications.is_empty() {
         return HeaderValue::from_static("rev=0");
     }
-    let set = match media.map(|media| &media.row.key.object) {
+    let set = match row.map(|row| &row.key.object) {
         Some(Object::Segment { number, .. }) => event.notifications.as_of(*number),
         _ => event.notifications.latest(),
     };

@@ -11,6 +11,8 @@ use headwater_wire::{BodyError, Inbound, Problem};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
+use crate::publish::follow::Followed;
+
 /// How long an upload waits for memory before it is refused. The 2 s that a write may take (contract §4) are for the
 /// store; a body takes at least this long to arrive when that many others do.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
@@ -23,13 +25,21 @@ pub struct Received {
     pub digest: Digest,
     /// Its share of the memory, to be held until the store has the bytes.
     pub admission: Admission,
+    /// Those who have followed it so far. Dropping it tells them that the upload has died.
+    pub followed: Option<Followed>,
 }
 
-/// Reads the body to its end.
+/// Reads the body to its end, and shows what has come to those who may follow it.
 ///
 /// # Errors
 /// 400 cut short or a wrong digest, 408 too slow, 413 too large, 503 no memory. Nothing is kept.
-pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, limit: u64) -> Result<Received, Problem> {
+pub async fn receive(
+    inbound: &mut Inbound,
+    headers: &HeaderMap,
+    pool: &Pool,
+    limit: u64,
+    mut followed: Option<Followed>,
+) -> Result<Received, Problem> {
     let wanted = claimed_sha256(headers)?;
     let writer = tokio::time::timeout(MEMORY_WAIT, pool.writer(inbound.length())).await;
     let Ok(mut writer) = writer else { return Err(no_memory()) };
@@ -45,6 +55,9 @@ pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, li
         if tokio::time::timeout(MEMORY_WAIT, writer.push(&frame)).await.is_err() {
             return Err(no_memory());
         }
+        if let Some(followed) = &mut followed {
+            followed.grown(&mut writer);
+        }
     }
     if let (Some(sha), Some((field, wanted))) = (sha, wanted)
         && sha.finalize().as_slice() != wanted
@@ -53,7 +66,7 @@ pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, li
         return Err(Problem::new(400, "wrong-digest", "The body does not match its digest", detail).field(field));
     }
     let (body, digest, admission) = writer.finish();
-    Ok(Received { body, digest, admission })
+    Ok(Received { body, digest, admission, followed })
 }
 
 /// The SHA-256 that `Content-Digest` or `Repr-Digest` (RFC 9530) claims, with the field's name. Other algorithms are
