@@ -18,6 +18,7 @@ mod server;
 mod upload;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
@@ -80,8 +81,17 @@ impl Cli {
     }
 }
 
-fn main() -> Result<()> {
-    let mut cli = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut cli: Cli) -> Result<()> {
     match cli.role {
         Role::Bare => bare::serve(),
         Role::Spin => place::spin(),
@@ -104,7 +114,7 @@ fn measure(cli: &Cli) -> Result<()> {
         download::run(program, scratch.path(), cli.rounds, &mut report)?;
     }
     if cli.wants(Row::Put) {
-        append::run(scratch.path(), cli.rounds, &mut report)?;
+        append::run(scratch.path(), 3 * cli.rounds, &mut report)?;
         upload::run(program, scratch.path(), cli.rounds, &mut report)?;
     }
     if cli.wants(Row::Memory) {

@@ -10,7 +10,7 @@ use headwater_store::Body;
 use headwater_store::conformance::body;
 use serde_json::json;
 
-use crate::append::{Bare, ROUND_BYTES, WRITERS, forget_pages};
+use crate::append::{Bare, ROUND_BYTES, WRITERS, give_back};
 use crate::connection::{Connection, Sink};
 use crate::place::{LOAD, SERVER, on_core};
 use crate::process;
@@ -30,28 +30,17 @@ const CASES: [(&str, &str, usize); 2] = [
 
 /// Measures all of them.
 pub(crate) fn run(program: &Path, scratch: &Path, rounds: usize, report: &mut Report) -> Result<()> {
-    let dir = scratch.join("put");
-    // The window is small, so that it fills in the first round and recycles its slabs from then on.
-    let server = Server::headwater(program, &dir, &["--window-bytes", "67108864"])?;
     let bare = Server::bare()?;
-    let file = Bare::create(&scratch.join("put-bare"))?;
-    server.put_event(
-        "bench",
-        &json!({
-            "segment": {"duration": 1, "timescale": SEGMENTS_A_SECOND}, "dvr_window_s": 14_400, "inspect": "off",
-        }),
-    )?;
-    let mut next = (wall() as u64 - BACK_SECONDS) * SEGMENTS_A_SECOND;
-    let mut publishers = (Publishers::open(server.publish)?, Publishers::open(bare.publish)?);
+    let mut to_bare = Publishers::open(bare.publish)?;
+    let file_dir = scratch.join("put-bare");
     for (throughput, cpu, bytes) in CASES {
         let body = body(1, bytes);
         let (mut speeds, mut costs) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let ours = publishers.0.round(&server, &body, next)?;
-            forget_pages(&dir.join("data"))?;
-            let received = publishers.1.round(&bare, &body, next)?;
-            let appended = on_core(SERVER, || file.round(&body))?;
-            next += (ROUND_BYTES / WRITERS / bytes) as u64;
+            let ours = to_headwater(program, &scratch.join("put"), &body)?;
+            let received = to_bare.round(&bare, &body, 0)?;
+            let appended = on_core(SERVER, || Bare::create(&file_dir)?.round(&body))?;
+            give_back(&file_dir)?;
             speeds.push((ours.mebibytes_a_second, appended.mebibytes_a_second));
             costs.push((ours.micros, received.micros + appended.micros));
         }
@@ -59,6 +48,25 @@ pub(crate) fn run(program: &Path, scratch: &Path, rounds: usize, report: &mut Re
         report.add(Comparison { name: cpu, unit: "us", rounds: costs, target: Target::None });
     }
     Ok(())
+}
+
+/// A round to a new server, whose window a round before has filled, so that it recycles its memory.
+fn to_headwater(program: &Path, dir: &Path, body: &Body) -> Result<Uploaded> {
+    let server = Server::headwater(program, dir, &["--window-bytes", "16777216"])?;
+    server.put_event(
+        "bench",
+        &json!({
+            "segment": {"duration": 1, "timescale": SEGMENTS_A_SECOND}, "dvr_window_s": 14_400, "inspect": "off",
+        }),
+    )?;
+    let first = (wall() as u64 - BACK_SECONDS) * SEGMENTS_A_SECOND;
+    let mut publishers = Publishers::open(server.publish)?;
+    publishers.round(&server, body, first)?;
+    let uploaded = publishers.round(&server, body, first + (ROUND_BYTES as u64 / body.len()))?;
+    drop(server);
+    give_back(&dir.join("data"))?;
+    std::fs::remove_dir_all(dir)?;
+    Ok(uploaded)
 }
 
 /// What a round of uploads came to.
