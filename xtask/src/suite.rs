@@ -10,6 +10,9 @@ use crate::programs::{cargo, root, run, target_dir};
 use crate::step::{Counts, Steps};
 use crate::{setup, tidy};
 
+/// How many of the other end-to-end tests run at once. They wait most of the time: for deadlines, holds, silences.
+const PARALLEL: &str = "8";
+
 /// End-to-end tests that play or publish in real time, or load every core: one test at a time, after all others.
 const SERIAL: [&str; 3] = ["packagers", "survives_kill", "watch_page"];
 
@@ -34,13 +37,13 @@ fn tests(steps: &mut Steps, filter: Option<&str>) {
     // The end-to-end tests measure in real time, so they get the binary that users get.
     steps.run("build release", || run(&mut cargo(&["build", "--quiet", "--release", "--package", "headwater"])));
     let workspace = ["--workspace", "--exclude", "headwater"].map(str::to_owned).to_vec();
-    steps.count("tests of the crates", |counts| test(counts, workspace, filter, false));
+    steps.count("tests of the crates", |counts| test(counts, workspace, filter, None));
     match end_to_end() {
         Ok((parallel, serial)) => {
-            steps.count("end to end", |counts| test(counts, parallel, filter, false));
+            steps.count("end to end", |counts| test(counts, parallel, filter, Some(PARALLEL)));
             for name in serial {
                 let one = ["--package", "headwater", "--test", &name].map(str::to_owned).to_vec();
-                steps.count(&format!("end to end: {name}"), |counts| test(counts, one, filter, true));
+                steps.count(&format!("end to end: {name}"), |counts| test(counts, one, filter, Some("1")));
             }
         }
         Err(error) => steps.run("end to end", || Err(error)),
@@ -50,7 +53,7 @@ fn tests(steps: &mut Steps, filter: Option<&str>) {
     }
     steps.count("doc tests", |counts| {
         let documented = ["--doc", "--workspace"].map(str::to_owned).to_vec();
-        test(counts, documented, None, false)
+        test(counts, documented, None, None)
     });
 }
 
@@ -81,11 +84,11 @@ fn is_target(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file()
 }
 
-fn test(counts: &mut Counts, chosen: Vec<String>, filter: Option<&str>, serial: bool) -> Result<()> {
+fn test(counts: &mut Counts, chosen: Vec<String>, filter: Option<&str>, threads: Option<&str>) -> Result<()> {
     let mut command = cargo(&["test", "--no-fail-fast"]);
     command.args(chosen).args(filter);
-    if serial {
-        command.args(["--", "--test-threads=1"]);
+    if let Some(threads) = threads {
+        command.args(["--", "--test-threads", threads]);
     }
     command.env("HEADWATER_BIN", target_dir()?.join("release/headwater"));
     counted(&mut command, counts)

@@ -1,10 +1,12 @@
 //! The `headwater` command: reads flags, environment and files, and hands over to the crates that do the work. The only
 //! place that reads the environment.
 
+mod demo;
 mod event;
 mod ops;
 mod serve;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +26,8 @@ struct Cli {
 enum Command {
     /// Runs the publish, deliver and ops listeners on the embedded engine.
     Serve(serve::Args),
+    /// Runs an origin with two simulated pipelines to watch and to break.
+    Demo(demo::Args),
     /// Puts, shows, lists, ends and deletes events on a running server.
     Event(event::Args),
 }
@@ -34,9 +38,11 @@ fn main() -> ExitCode {
         eprintln!("--log `{}`: {error}; logging `info` instead", cli.log);
         tracing_subscriber::EnvFilter::new("info")
     });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let ended = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Event(args) => event::run(args),
     };
     match ended {

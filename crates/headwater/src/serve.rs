@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     server.runtime().spawn(drain_on_signal(Arc::clone(&origin)));
     print!("{}", welcome(&origin.addresses));
     if let Some(path) = ready_file {
-        server.runtime().spawn(async move { announce_ready(&origin, &path).await });
+        server.runtime().spawn(async move { announce_ready(&origin, &path, None).await });
     }
     server.run();
     Ok(())
@@ -123,8 +123,8 @@ pub(crate) async fn drain_on_signal(origin: Arc<Origin>) {
     std::process::exit(1);
 }
 
-/// Writes the ready file once every listener has answered: whole, or not at all.
-pub(crate) async fn announce_ready(origin: &Origin, path: &Path) {
+/// Writes the ready file once every listener has answered: whole, or not at all. `watch` is the page to open, if any.
+pub(crate) async fn announce_ready(origin: &Origin, path: &Path, watch: Option<&str>) {
     let Addresses { publish, deliver, ops } = origin.addresses;
     let client = headwater_wire::client::Client::default();
     let probes = [(publish, http::Method::OPTIONS), (deliver, http::Method::OPTIONS), (ops, http::Method::GET)];
@@ -135,12 +135,15 @@ pub(crate) async fn announce_ready(origin: &Origin, path: &Path) {
             return;
         }
     }
-    let ready = serde_json::json!({
+    let mut ready = serde_json::json!({
         "publish": format!("http://{publish}"),
         "deliver": format!("http://{deliver}"),
         "ops": format!("http://{ops}"),
         "pid": std::process::id(),
     });
+    if let Some(watch) = watch {
+        ready["watch"] = watch.into();
+    }
     let part = path.with_extension("part");
     let written = std::fs::write(&part, format!("{ready}\n")).and_then(|()| std::fs::rename(&part, path));
     if let Err(error) = written {

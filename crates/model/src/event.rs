@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Document, Rules};
+use crate::invalidation::Invalidation;
 use crate::mask::Mask;
 use crate::name::{EventName, Tenant};
+use crate::notification::Notifications;
 use crate::row::EventId;
 
 /// Most changes of the per-segment rules that one event remembers. An operator makes a few a day.
@@ -39,6 +41,10 @@ pub struct Event {
     pub rules: Vec<RulesFrom>,
     /// What is hidden.
     pub masks: Vec<Mask>,
+    /// What edges must fetch anew, oldest first; a flush clears it.
+    pub invalidations: Vec<Invalidation>,
+    /// What rides on the responses.
+    pub notifications: Notifications,
 }
 
 /// What is published of an event, as far as a change of its document has to know.
@@ -70,7 +76,18 @@ impl Event {
     pub fn new(id: EventId, tenant: Tenant, name: EventName, document: Document, earlier: Counters) -> Self {
         let rules = vec![RulesFrom { effective_from: 0, rules: document.rules.clone() }];
         let (rev, cache_version) = (earlier.rev + 1, earlier.cache_version + 1);
-        Self { id, tenant, name, rev, cache_version, document, rules, masks: Vec::new() }
+        Self {
+            id,
+            tenant,
+            name,
+            rev,
+            cache_version,
+            document,
+            rules,
+            masks: Vec::new(),
+            invalidations: Vec::new(),
+            notifications: Notifications::default(),
+        }
     }
 
     /// The rules of segment `number`: the only way to them.
@@ -113,6 +130,23 @@ impl Event {
             return Err(RevisionError::TooManyChanges);
         }
         Ok(Self { rev: self.rev + 1, document, rules, ..self.clone() })
+    }
+
+    /// The event one revision on, with `change` made.
+    #[must_use]
+    pub fn next(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut next = Self { rev: self.rev + 1, ..self.clone() };
+        change(&mut next);
+        next
+    }
+
+    /// The event with a higher cache version, which does the work of every invalidation so far.
+    #[must_use]
+    pub fn flushed(&self) -> Self {
+        self.next(|event| {
+            event.cache_version += 1;
+            event.invalidations.clear();
+        })
     }
 
     /// The counters that a later life under the same name continues.
@@ -185,6 +219,8 @@ impl Entry {
             document: event.document.to_value(),
             rules: event.rules.clone(),
             masks: event.masks.clone(),
+            invalidations: event.invalidations.clone(),
+            notifications: event.notifications.clone(),
         });
         serde_json::to_vec(&Record { tenant, name, counters, alive }).unwrap_or_default()
     }
@@ -210,6 +246,8 @@ impl Entry {
             document,
             rules: alive.rules,
             masks: alive.masks,
+            invalidations: alive.invalidations,
+            notifications: alive.notifications,
         })))
     }
 }
@@ -228,6 +266,8 @@ struct RecordAlive {
     document: serde_json::Value,
     rules: Vec<RulesFrom>,
     masks: Vec<Mask>,
+    invalidations: Vec<Invalidation>,
+    notifications: Notifications,
 }
 
 #[cfg(test)]
@@ -294,6 +334,17 @@ mod tests {
             to: None,
             reason: "black".into(),
         });
+        alive.invalidations.push(Invalidation {
+            rev: 7,
+            from: 1,
+            to: Some(2),
+            pipeline: None,
+            region: None,
+            renditions: None,
+        });
+        let value = crate::notification::Value::from_json(&"30s".into()).unwrap();
+        let source = crate::notification::Source::Operator;
+        alive.notifications = alive.notifications.with("ad", &value, 4, 8, source, 0).unwrap().unwrap();
         let gone = Entry::Gone { tenant: alive.tenant.clone(), name: alive.name.clone(), counters: alive.counters() };
         for entry in [Entry::Alive(Box::new(alive)), gone] {
             assert_eq!(Entry::from_json(&entry.to_json()).unwrap(), entry);

@@ -7,8 +7,10 @@ pub mod decision;
 pub mod defect;
 pub mod document;
 pub mod event;
+pub mod invalidation;
 pub mod mask;
 pub mod name;
+pub mod notification;
 pub mod outcome;
 pub mod row;
 

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Pipeline, Rendition};
 
+/// Most masks of an event: an operator works with a handful, and every selection looks at each.
+pub const MASKS_MAX: usize = 256;
+
 /// A range of one pipeline's segments that counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {

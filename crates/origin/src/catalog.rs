@@ -118,7 +118,7 @@ impl Catalog {
             events
         });
         // Who waits looks the event up again and does not find it.
-        live.wake_all();
+        live.leave();
     }
 
     fn of(&self, key: &Key) -> Option<Arc<Live>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use headwater_model::document::Document;
 use headwater_model::event::{Entry, Event, Published, RevisionError};
+use headwater_model::notification::NotifyError;
 use headwater_model::row::EventId;
 use headwater_model::{EventName, Tenant};
 use headwater_store::{Store, StoreError};
@@ -51,6 +52,20 @@ pub enum ControlError {
     /// 429.
     #[error("there are {EVENTS_MAX} events; delete some that are over")]
     TooManyEvents,
+    /// 422: a field of the request breaks a rule.
+    #[error("`{field}`: {problem}")]
+    Invalid {
+        /// Which field.
+        field: String,
+        /// What is wrong and what to write.
+        problem: String,
+    },
+    /// 422: the notification does not fit.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    /// 409: too many of something; the message says of what, and the remedy.
+    #[error("{0}")]
+    TooMany(String),
     /// As the store says.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -155,6 +170,28 @@ impl Control {
             Ok(event.revised(document, Published::UpTo(highest))?)
         })
         .await?;
+        Ok(live)
+    }
+
+    /// Changes an event by `change`, which gives the new event, or `None` if nothing is to be changed.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed then.
+    pub async fn change(
+        &self,
+        tenant: &Tenant,
+        name: &EventName,
+        change: impl FnOnce(&Live, &Event) -> Result<Option<Event>, ControlError>,
+    ) -> Result<Arc<Live>, ControlError> {
+        let _turn = self.turn.lock().await;
+        self.known_tenant(tenant)?;
+        let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
+            return Err(unknown_event(tenant, name));
+        };
+        let old = live.event();
+        if let Some(new) = change(&live, &old)? {
+            self.store.write_entry(Entry::Alive(Box::new(new)), old.rev).await?;
+        }
         Ok(live)
     }
 

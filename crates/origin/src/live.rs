@@ -9,6 +9,7 @@ use headwater_model::event::{Event, Published};
 use headwater_model::row::{Key, Object, Row};
 use headwater_model::{Millis, Pipeline, Rendition, Timestamp};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use crate::tail::{Tail, ring_slots};
 
@@ -24,13 +25,17 @@ pub struct Live {
     /// Publishes read, a change of the document writes: no segment may be recorded between the look at the highest
     /// number and the rules that start after it.
     pub gate: tokio::sync::RwLock<()>,
+    /// The revision, for those who wait for the next; the greatest number once the event is gone.
+    revision: watch::Sender<u64>,
 }
 
 impl Live {
     /// An event with nothing published.
     #[must_use]
     pub fn new(event: Event) -> Self {
+        let revision = watch::Sender::new(event.rev);
         let live = Self {
+            revision,
             event: ArcSwap::from_pointee(event),
             tails: ArcSwap::default(),
             loose: RwLock::default(),
@@ -54,6 +59,38 @@ impl Live {
         self.event.store(Arc::new(event));
         self.declare();
         self.wake_all();
+        self.revision.send_replace(self.event.load().rev);
+    }
+
+    /// The event is gone: nobody is to wait for it.
+    pub fn leave(&self) {
+        self.wake_all();
+        self.revision.send_replace(u64::MAX);
+    }
+
+    /// Returns when the event's revision is over `rev`.
+    pub async fn revised_since(&self, rev: u64) {
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = self.revision.subscribe().wait_for(|current| *current > rev).await;
+    }
+
+    /// The next segment: the one that is due next, and after every published one.
+    #[must_use]
+    pub fn next_number(&self, wall: Timestamp) -> u64 {
+        let due = self.event.load().document.next_number(wall);
+        match self.published() {
+            Published::Nothing => due,
+            Published::UpTo(highest) => due.max(highest.saturating_add(1)),
+        }
+    }
+
+    /// The oldest segment within the DVR window.
+    #[must_use]
+    pub fn oldest_number(&self, wall: Timestamp) -> u64 {
+        let event = self.event.load();
+        let window = Millis::from_seconds(event.document.dvr_window_s);
+        // Two more, whose records still tell which pipelines were healthy.
+        event.document.next_number(wall - window).saturating_sub(2)
     }
 
     /// Wakes all who wait for any segment.

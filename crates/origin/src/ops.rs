@@ -2,7 +2,11 @@
 //! only; it never carries media.
 
 mod events;
+mod invalidations;
+mod masks;
+pub(crate) mod notifications;
 mod status;
+mod timeline;
 mod watch;
 
 use std::sync::Arc;
@@ -39,10 +43,7 @@ impl Ops {
     /// With the routes of `extra` beside its own.
     #[must_use]
     pub fn new(origin: Arc<Origin>, extra: Router) -> Self {
-        let (router, spec) = OpenApiRouter::with_openapi(Spec::openapi())
-            .merge(events::router())
-            .merge(status::router())
-            .split_for_parts();
+        let (router, spec) = described().split_for_parts();
         let json = spec.to_json().unwrap_or_default();
         let router = router
             .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], json) }))
@@ -58,11 +59,32 @@ impl Ops {
 /// The OpenAPI document, as served.
 #[must_use]
 pub fn openapi() -> String {
-    let (_, spec) = OpenApiRouter::<Arc<Origin>>::with_openapi(Spec::openapi())
+    described().split_for_parts().1.to_pretty_json().unwrap_or_default()
+}
+
+/// Every path that the OpenAPI document describes.
+fn described() -> OpenApiRouter<Arc<Origin>> {
+    OpenApiRouter::with_openapi(Spec::openapi())
         .merge(events::router())
+        .merge(masks::router())
+        .merge(invalidations::router())
+        .merge(notifications::router())
+        .merge(timeline::router())
         .merge(status::router())
-        .split_for_parts();
-    spec.to_pretty_json().unwrap_or_default()
+}
+
+/// Reads a JSON body whose fields are checked.
+///
+/// # Errors
+/// 422 naming the field.
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." || path == "?" { "body".to_owned() } else { path };
+        let detail = format!("`{field}`: {}", error.into_inner());
+        Problem::new(422, "invalid-field", "Invalid field", detail).field(field).into()
+    })
 }
 
 async fn not_found(uri: http::Uri) -> Refused {

@@ -113,3 +113,21 @@ fn readers_of_other_segments_are_not_woken() {
     reader.join().expect("an answer").expect_row(404, "max-age=0", "held-too-long");
     assert!(started.elapsed() >= Duration::from_millis(1_500));
 }
+
+#[test]
+fn the_end_of_an_event_answers_those_who_wait_for_more() {
+    let server = Server::start();
+    let event = Event::new(&server, "game", json!({"hold_max_ms": 60_000}));
+    event.put("a", NEXT - 1, "the last").expect(201);
+    let reader = event.get_meanwhile(NEXT);
+    let_pass(Duration::from_millis(300));
+    for _ in 0..2 {
+        let ended = crate::support::post(format!("{}/end", event.document), "");
+        assert!(matches!(ended.status, 200 | 204), "{ended:?}");
+    }
+    let reply = reader.join().expect("an answer").expect(410);
+    assert_eq!(reply.outcome(), "never");
+    assert!(reply.took < Duration::from_secs(10), "{:?}", reply.took);
+    assert_eq!(event.read_document()["end_number"], NEXT - 1);
+    event.put("a", NEXT, "overtime").expect_problem(422, "end_number");
+}

@@ -8,6 +8,8 @@ mod deliver;
 mod documents;
 mod finality;
 mod hold;
+mod inspection;
+mod masks;
 mod names;
 mod process;
 mod publish;

@@ -41,7 +41,10 @@ fn metrics_count_what_happened() {
         assert!(metrics.contains(name), "no {name} in:\n{metrics}");
     }
     let hits = metrics.lines().find(|line| {
-        line.starts_with("headwater_responses_total") && line.contains("outcome=\"hit\"") && line.contains("deliver")
+        line.starts_with("headwater_responses_total")
+            && line.contains("outcome=\"hit\"")
+            && line.contains("listener=\"deliver\"")
+            && line.contains("class=\"live\"")
     });
     assert!(hits.is_some_and(|line| line.ends_with(" 1")), "{hits:?} in:\n{metrics}");
 }

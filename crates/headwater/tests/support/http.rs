@@ -17,7 +17,7 @@ pub struct Request {
 }
 
 /// An answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Reply {
     /// Its status.
     pub status: u16,
@@ -148,13 +148,13 @@ impl Reply {
     pub fn max_age(&self) -> u64 {
         let control = self.header("cache-control");
         let age = control.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok());
-        age.unwrap_or_else(|| panic!("no max-age in `{control}` of {self:#?}"))
+        age.unwrap_or_else(|| panic!("no max-age in `{control}` of {self:?}"))
     }
 
     /// `Headwater-Max-Age-Ms`.
     pub fn max_age_ms(&self) -> u64 {
         let value = self.header("headwater-max-age-ms");
-        value.parse().unwrap_or_else(|_| panic!("no milliseconds in `{value}` of {self:#?}"))
+        value.parse().unwrap_or_else(|_| panic!("no milliseconds in `{value}` of {self:?}"))
     }
 
     /// The body as text.
@@ -170,7 +170,7 @@ impl Reply {
     /// Checks the status and hands the reply on.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}\n{:#?}\n{}", self.asked, self.headers, excerpt(&self.body));
+        assert_eq!(self.status, status, "{self:?}");
         self
     }
 
@@ -179,7 +179,7 @@ impl Reply {
     pub fn expect_row(self, status: u16, cache_control: &str, outcome: &str) -> Self {
         let got = (self.status, self.header("cache-control"), self.outcome());
         let wanted = (status, cache_control.to_owned(), outcome.to_owned());
-        assert_eq!(got, wanted, "{}\n{:#?}\n{}", self.asked, self.headers, excerpt(&self.body));
+        assert_eq!(got, wanted, "{self:?}");
         self
     }
 
@@ -197,6 +197,16 @@ impl Reply {
     }
 }
 
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}: {} after {:?}", self.asked, self.status, self.took)?;
+        for (name, value) in &self.headers {
+            writeln!(f, "  {name}: {value}")?;
+        }
+        write!(f, "  {} bytes: {}", self.body.len(), excerpt(&self.body).escape_debug())
+    }
+}
+
 fn excerpt(body: &[u8]) -> String {
-    String::from_utf8_lossy(&body[..body.len().min(2000)]).into_owned()
+    String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned()
 }

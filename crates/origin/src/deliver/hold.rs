@@ -106,6 +106,29 @@ async fn sleep_until(origin: &Origin, stamp: Timestamp) {
     origin.clock.sleep(Duration::from_nanos(nanos as u64) + Duration::from_millis(1)).await;
 }
 
+/// What a reader would get without waiting.
+pub enum Glance {
+    /// This candidate.
+    Served(Candidate, Outcome),
+    /// No media.
+    Refused(Outcome),
+    /// It would be held.
+    Waiting,
+}
+
+/// Decides a segment as for a reader who comes now.
+pub async fn glance(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Glance {
+    let arrival = Arrival { stamp: origin.store.stamp(), held: false };
+    match look(origin, live, tail, number, arrival).await {
+        Look::Hold(_) => Glance::Waiting,
+        Look::Settled(Settled::Serve(row)) => Glance::Served(row, Outcome::Hit),
+        Look::Settled(Settled::ServeDefective(row, _)) => Glance::Served(row, Outcome::Defective),
+        Look::Settled(Settled::Refuse(outcome, _)) => Glance::Refused(outcome),
+        Look::Settled(Settled::Unknown) => Glance::Refused(Outcome::Unknown),
+        Look::Settled(Settled::Unavailable) => Glance::Refused(Outcome::Unavailable),
+    }
+}
+
 enum Look {
     Settled(Settled),
     Hold(Timestamp),

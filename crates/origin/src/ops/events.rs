@@ -80,11 +80,11 @@ pub(super) fn names(tenant: &str, event: &str) -> Result<(Tenant, EventName), Re
     Ok((tenant, event))
 }
 
-fn refused(error: ControlError) -> Refused {
+pub(super) fn refused(error: ControlError) -> Refused {
     control_problem(&error).into()
 }
 
-fn found(origin: &Origin, tenant: &str, event: &str) -> Result<Arc<Live>, Refused> {
+pub(super) fn found(origin: &Origin, tenant: &str, event: &str) -> Result<Arc<Live>, Refused> {
     let (tenant, event) = names(tenant, event)?;
     if origin.control.tenant(tenant.as_str()).is_none() {
         return Err(refused(ControlError::UnknownTenant(tenant.to_string())));

@@ -83,6 +83,11 @@ pub fn control_problem(error: &ControlError) -> Problem {
         }
         ControlError::NothingToEnd => Problem::new(409, "nothing-to-end", "Nothing is published", detail),
         ControlError::TooManyEvents => Problem::new(429, "too-many-events", "Too many events", detail),
+        ControlError::Invalid { field, .. } => Problem::new(422, "invalid-field", "Invalid field", detail).field(field),
+        ControlError::Notify(_) => {
+            Problem::new(422, "notification-refused", "Notification refused", detail).field("name")
+        }
+        ControlError::TooMany(_) => Problem::new(409, "too-many", "Too many", detail),
         ControlError::Store(error) => store_problem(error),
     }
 }

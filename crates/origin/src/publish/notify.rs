@@ -1,0 +1,102 @@
+//! `Headwater-Notify` on a segment's upload (contract §6): a notification that takes effect at that segment. Whatever is
+//! wrong with it, the media is kept.
+
+use headwater_model::event::Event;
+use headwater_model::notification::{NotifyError, Source, Value};
+use headwater_wire::Response;
+use http::{HeaderMap, HeaderValue};
+use sfv::{Dictionary, ListEntry, Parser};
+
+use crate::Origin;
+use crate::control::ControlError;
+use crate::publish::Upload;
+
+/// The request header.
+const NOTIFY_HEADER: &str = "headwater-notify";
+/// The response header that tells why it was refused.
+const REFUSED_HEADER: &str = "headwater-notify-refused";
+
+/// Why the field changed nothing.
+pub(super) struct Refused(String);
+
+impl Refused {
+    /// Tells the publisher.
+    pub(super) fn tell(&self, response: &mut Response) {
+        let plain: String = self.0.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+        if let Ok(value) = HeaderValue::try_from(format!("\"{plain}\"")) {
+            response.headers_mut().insert(REFUSED_HEADER, value);
+        }
+    }
+}
+
+/// Puts the upload's notifications in force from segment `number` on. Before the segment is recorded, so that nobody is
+/// served the segment without them.
+pub(super) async fn apply(origin: &Origin, upload: &Upload, number: u64, headers: &HeaderMap) -> Option<Refused> {
+    let field = headers.get(NOTIFY_HEADER)?;
+    let values = match parse(field) {
+        Ok(values) => values,
+        Err(why) => return Some(Refused(why)),
+    };
+    let wall = origin.clock.wall();
+    let changed = origin.control.change(&upload.route.tenant, &upload.route.event, |live, event| {
+        let oldest = live.oldest_number(wall);
+        Ok(with(event, &values, number, oldest)?)
+    });
+    match changed.await {
+        Ok(_) => None,
+        Err(ControlError::Notify(error)) => Some(Refused(error.to_string())),
+        Err(error) => {
+            tracing::error!(%error, number, "a notification was not recorded");
+            Some(Refused(format!("{error}; the segment is kept, send the notification again")))
+        }
+    }
+}
+
+/// The event with all values set; `None` if that changes nothing. All of them or none.
+fn with(event: &Event, values: &[(String, Value)], number: u64, oldest: u64) -> Result<Option<Event>, NotifyError> {
+    let mut state = None;
+    for (name, value) in values {
+        let current = state.as_ref().unwrap_or(&event.notifications);
+        if let Some(new) = current.with(name, value, number, event.rev + 1, Source::Upload, oldest)? {
+            state = Some(new);
+        }
+    }
+    Ok(state.map(|state| event.next(|event| event.notifications = state)))
+}
+
+fn parse(field: &HeaderValue) -> Result<Vec<(String, Value)>, String> {
+    let dictionary = Parser::new(field.as_bytes()).parse::<Dictionary>();
+    let dictionary =
+        dictionary.map_err(|error| format!("the field does not parse: {error}; write name=value, name=value"))?;
+    let item = |(name, entry): (&sfv::Key, &ListEntry)| match entry {
+        ListEntry::Item(item) => Ok((name.as_str().to_owned(), Value::of(&item.bare_item))),
+        ListEntry::InnerList(_) => {
+            Err(format!("{}: a list is no value; write a string, a number or a boolean", name.as_str()))
+        }
+    };
+    dictionary.iter().map(item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_a_dictionary_of_values() {
+        let values = parse(&HeaderValue::from_static("ad-break=\"30s\", rating=\"TV-14\", live")).unwrap();
+        assert_eq!(values.len(), 3);
+        for bad in ["ad-break=", "Ad=1", "a=(1 2)", "=x"] {
+            assert!(parse(&HeaderValue::from_static(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_bad_value_keeps_the_others_out() {
+        let event = crate::testing::live("{}").event();
+        let value = |text: &str| Value::from_json(&text.into()).unwrap();
+        let values = [("a".to_owned(), value("1")), ("rev".to_owned(), value("2"))];
+        assert!(with(&event, &values, 5, 0).is_err());
+        let set = with(&event, &values[..1], 5, 0).unwrap().unwrap();
+        assert_eq!(set.notifications.as_of(5).to_string(), format!("a=\"1\";n=5, rev={}", event.rev + 1));
+    }
+}
