@@ -165,7 +165,7 @@ impl Server {
         // 6. The events of the configuration file.
         let control = Control::new(log.clone(), Arc::clone(&catalog), tenants);
         publish.block_on(put_events(&control, events))?;
-        let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX));
+        let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);
         let (metrics, drain) = (Metrics::default(), Drain::default());
         let store: Arc<dyn Store> = log.clone();
         let admission = Admission::default();
