@@ -107,7 +107,9 @@ impl Raw {
     pub fn rest(&mut self) -> Vec<u8> {
         self.0.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         let mut all = Vec::new();
-        self.0.read_to_end(&mut all).unwrap_or_else(|error| panic!("after `{}`: {error}", String::from_utf8_lossy(&all)));
+        self.0
+            .read_to_end(&mut all)
+            .unwrap_or_else(|error| panic!("after `{}`: {error}", String::from_utf8_lossy(&all)));
         all
     }
 
