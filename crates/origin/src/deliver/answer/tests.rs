@@ -1,3 +1,5 @@
+use headwater_model::Timestamp;
+
 use super::*;
 use crate::testing::segment_row;
 
