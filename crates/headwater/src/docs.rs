@@ -24,7 +24,7 @@ fn the_configuration_page_is_fresh() {
 
 #[test]
 fn the_metrics_page_is_fresh() {
-    check("metrics.md", &String::new());
+    check("metrics.md", &headwater_origin::metrics::page());
 }
 
 #[test]

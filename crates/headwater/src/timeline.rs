@@ -50,15 +50,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let ops = Ops::new(&args.ops)?;
     let screen = Screen::of(args);
     let mut frame = frame(&ops, args, &screen)?;
-    while args.watch {
+    if !args.watch {
+        say(frame.trim_end());
+        return Ok(());
+    }
+    loop {
         let clear = if screen.is_terminal && !ops.wants_json() { CLEAR } else { "" };
         say(&format!("{clear}{frame}"));
         ops.pause(REDRAW);
         // A server that is restarted is no reason to stop watching.
         frame = self::frame(&ops, args, &screen).unwrap_or_else(|error| format!("error: {error:#}\n"));
     }
-    say(frame.trim_end());
-    Ok(())
 }
 
 /// What is drawn on.

@@ -178,7 +178,7 @@ mod tests {
             let flag = flags.iter().find(|flag| flag.get_long() == Some(&key.flag()));
             let flag = flag.unwrap_or_else(|| panic!("no flag --{}", key.flag()));
             assert_eq!(flag.get_env().unwrap().to_str().unwrap(), key.variable());
-            let by_clap = flag.get_default_values().first().is_some();
+            let by_clap = !flag.get_default_values().is_empty();
             let default =
                 if key.default.is_empty() || by_clap { String::new() } else { format!(" [default: {}]", key.default) };
             assert_eq!(flag.get_help().unwrap().to_string(), format!("{}{default}", key.meaning));
