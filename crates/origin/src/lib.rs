@@ -14,6 +14,7 @@ pub mod ops;
 pub mod publish;
 pub mod route;
 pub mod tail;
+pub mod timed;
 #[cfg(test)]
 mod testing;
 
@@ -38,9 +39,12 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError};
 use crate::metrics::Metrics;
+use crate::timed::Timed;
 
 /// How long runtimes wait for tasks that do not end by themselves.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// The embedded engine's name in metrics.
+const ENGINE: &str = "log";
 /// How often histograms are folded and gauges read.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -163,12 +167,12 @@ impl Server {
         // 5. What the store holds already, before the first request.
         publish.block_on(restore(&*log, &catalog))?;
         // 6. The events of the configuration file.
-        let control = Control::new(log.clone(), Arc::clone(&catalog), tenants);
+        let metrics = Metrics::default();
+        let store: Arc<dyn Store> = Arc::new(Timed::new(log.clone(), ENGINE, Arc::clone(&clock), &metrics));
+        let control = Control::new(Arc::clone(&store), Arc::clone(&catalog), tenants);
         publish.block_on(put_events(&control, events))?;
         let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);
-        let (metrics, drain) = (Metrics::default(), Drain::default());
-        let store: Arc<dyn Store> = log.clone();
-        let admission = Admission::default();
+        let (admission, drain) = (Admission::default(), Drain::default());
         let origin =
             Arc::new(Origin { config, catalog, control, store, clock, pool, admission, metrics, drain, addresses });
         Ok(Self {

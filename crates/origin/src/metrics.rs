@@ -1,13 +1,21 @@
-//! The metrics of contract §9. Names are API. Every handle is made once; a request only adds to it.
+//! The metrics of contract §9: what is counted, by the names of [`table`]. Every handle is made once; a request only adds
+//! to it.
+
+mod handles;
+mod table;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use headwater_model::defect::DefectKind;
 use headwater_model::{Outcome, Pipeline};
+use headwater_store::Caches;
 use http::StatusCode;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use handles::Handles;
+pub use table::{Kind, METRICS, Metric, page};
 
 /// What kind of request it was: the label `class`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,128 +49,104 @@ impl Class {
 /// A publish that takes longer is a fault to be found (system §2).
 pub const PUBLISH_SLOW: Duration = Duration::from_millis(500);
 
-/// What a metric counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts by size, in seconds.
-    Histogram,
-}
-
-/// One metric: what the page, the scrape and the tests say of it.
-pub struct Metric {
-    /// Its name, which is API.
-    pub name: &'static str,
-    /// What it counts.
-    pub kind: Kind,
-    /// Its labels, with commas between.
-    pub labels: &'static str,
-    /// What it means.
-    pub meaning: &'static str,
-}
-
-const fn metric(name: &'static str, kind: Kind, labels: &'static str, meaning: &'static str) -> Metric {
-    Metric { name, kind, labels, meaning }
-}
-
-/// Every metric that this node tells.
-pub const METRICS: &[Metric] = &[
-    metric(
-        "headwater_publish_duration_seconds",
-        Kind::Histogram,
-        "",
-        "from the request head to the answer of an upload, durable if it succeeded",
-    ),
-    metric("headwater_publish_slow_total", Kind::Counter, "", "uploads that took over 500 ms"),
-    metric(
-        "headwater_deliver_duration_seconds",
-        Kind::Histogram,
-        "outcome, class",
-        "from the request head to the answer's head, holds included",
-    ),
-    metric(
-        "headwater_responses_total",
-        Kind::Counter,
-        "listener, outcome, class",
-        "answers; on publish the outcome is the status",
-    ),
-    metric("headwater_held_requests", Kind::Gauge, "", "requests that are being held"),
-    metric("headwater_hold_duration_seconds", Kind::Histogram, "", "how long requests were held"),
-    metric("headwater_selected_total", Kind::Counter, "pipeline", "segments served"),
-    metric("headwater_defects_total", Kind::Counter, "pipeline, defect", "defects of published segments"),
-    metric(
-        "headwater_segment_lateness_seconds",
-        Kind::Histogram,
-        "pipeline",
-        "publish time after the expected time E(n); negative is early",
-    ),
-    metric("headwater_shed_total", Kind::Counter, "class", "reads refused under stress"),
-    metric("headwater_store_utilization", Kind::Gauge, "", "how hard the store works; 1 is its target"),
-];
-
-/// The page docs/metrics.md.
-#[must_use]
-pub fn page() -> String {
-    let mut page = String::from(
-        "# Metrics\n\nServed in the Prometheus text format at `/metrics` of the ops listener. Names are API. `class` is `publish`,\n\
-         `live`, `dvr` or `unknown`; `outcome` is a word of `Headwater-Outcome`. Made from `crates/origin/src/metrics.rs` by\n\
-         `cargo xtask docs`.\n\n| name | kind | labels | meaning |\n|---|---|---|---|\n",
-    );
-    for Metric { name, kind, labels, meaning } in METRICS {
-        let kind = format!("{kind:?}").to_lowercase();
-        page.push_str(&format!("| `{name}` | {kind} | {labels} | {meaning} |\n"));
-    }
-    page
-}
-
 /// Every metric of a server.
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     publish_duration: Histogram,
     publish_slow: Counter,
+    publish_responses: Handles<u16, Counter>,
     /// By outcome and class; registered when first used, because most pairs never occur.
     delivered: Vec<OnceLock<(Counter, Histogram)>>,
     held: Gauge,
     hold_duration: Histogram,
+    selected: Handles<Pipeline, Counter>,
+    defects: Handles<(Pipeline, DefectKind), Counter>,
+    lateness: Handles<Pipeline, Histogram>,
+    cache_bytes: Gauge,
+    dvr: [Counter; 2],
+    shed: [Counter; Class::ALL.len()],
+    utilization: Gauge,
+}
+
+/// How a lookup in a cache ended: the label `result`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// It was there.
+    Hit,
+    /// It was not.
+    Miss,
+}
+
+impl Lookup {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Hit, Self::Miss];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        }
+    }
 }
 
 const METADATA: Metadata<'_> = Metadata::new("headwater", Level::INFO, None);
 
 impl Default for Metrics {
     fn default() -> Self {
-        let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
-        let lateness = [-60.0, -2.0, -1.0, -0.5, 0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 60.0];
-        let builder = PrometheusBuilder::new()
-            .set_buckets(&seconds)
-            .and_then(|builder| {
-                builder.set_buckets_for_metric(Matcher::Full("headwater_segment_lateness_seconds".into()), &lateness)
-            })
-            .unwrap_or_else(|_| unreachable!("bucket lists are constant and not empty"));
-        let recorder = builder.build_recorder();
-        for metric in METRICS {
-            let (name, text) = (KeyName::from_const_str(metric.name), metric.meaning.into());
-            match metric.kind {
-                Kind::Counter => recorder.describe_counter(name, None, text),
-                Kind::Gauge => recorder.describe_gauge(name, None, text),
-                Kind::Histogram => recorder.describe_histogram(name, Some(Unit::Seconds), text),
-            }
-        }
+        let recorder = recorder();
+        let counter = |metric, values: &[&str]| recorder.register_counter(&key(metric, values), &METADATA);
+        let gauge = |metric| recorder.register_gauge(&key(metric, &[]), &METADATA);
+        let histogram = |metric| recorder.register_histogram(&key(metric, &[]), &METADATA);
         let pairs = Outcome::ALL.len() * Class::ALL.len();
         Self {
             handle: recorder.handle(),
-            publish_duration: recorder
-                .register_histogram(&Key::from_name("headwater_publish_duration_seconds"), &METADATA),
-            publish_slow: recorder.register_counter(&Key::from_name("headwater_publish_slow_total"), &METADATA),
+            publish_duration: histogram(&table::PUBLISH_DURATION),
+            publish_slow: counter(&table::PUBLISH_SLOW, &[]),
+            publish_responses: Handles::default(),
             delivered: (0..pairs).map(|_| OnceLock::new()).collect(),
-            held: recorder.register_gauge(&Key::from_name("headwater_held_requests"), &METADATA),
-            hold_duration: recorder.register_histogram(&Key::from_name("headwater_hold_duration_seconds"), &METADATA),
+            held: gauge(&table::HELD),
+            hold_duration: histogram(&table::HOLD_DURATION),
+            selected: Handles::default(),
+            defects: Handles::default(),
+            lateness: Handles::default(),
+            cache_bytes: gauge(&table::CACHE_BYTES),
+            dvr: Lookup::ALL.map(|lookup| counter(&table::CACHE_REQUESTS, &["dvr", lookup.word()])),
+            shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
+            utilization: gauge(&table::UTILIZATION),
             recorder,
         }
     }
+}
+
+/// A recorder that knows the table's buckets and meanings.
+fn recorder() -> PrometheusRecorder {
+    let builder = METRICS.iter().fold(PrometheusBuilder::new(), |builder, metric| match metric.kind {
+        Kind::Histogram(buckets) => {
+            let built = builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets);
+            built.unwrap_or_else(|_| unreachable!("bucket lists are constant and not empty"))
+        }
+        Kind::Counter | Kind::Gauge => builder,
+    });
+    let recorder = builder.build_recorder();
+    for metric in METRICS {
+        let (name, text) = (KeyName::from_const_str(metric.name), metric.meaning.into());
+        match metric.kind {
+            Kind::Counter => recorder.describe_counter(name, None, text),
+            Kind::Gauge => recorder.describe_gauge(name, None, text),
+            Kind::Histogram(_) => recorder.describe_histogram(name, None, text),
+        }
+    }
+    recorder
+}
+
+/// A series of `metric`: `values` are those of its labels, in the table's order.
+fn key(metric: &Metric, values: &[&str]) -> Key {
+    debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
+    let labels = metric.labels.iter().zip(values).map(|(label, value)| Label::new(*label, (*value).to_owned()));
+    Key::from_parts(metric.name, labels.collect::<Vec<_>>())
 }
 
 impl Metrics {
@@ -183,28 +167,17 @@ impl Metrics {
         if spent > PUBLISH_SLOW {
             self.publish_slow.increment(1);
         }
-        let labels = vec![
-            Label::new("listener", "publish"),
-            Label::new("outcome", status.as_u16().to_string()),
-            Label::new("class", Class::Publish.word()),
-        ];
-        self.recorder.register_counter(&Key::from_parts("headwater_responses_total", labels), &METADATA).increment(1);
+        let values = ["publish", status.as_str(), Class::Publish.word()];
+        let make = || self.counter(&table::RESPONSES, &values);
+        self.publish_responses.with(&status.as_u16(), make, |count| count.increment(1));
     }
 
     /// A reader was answered.
     pub fn delivered(&self, outcome: Outcome, class: Class, spent: Duration) {
         let place = &self.delivered[outcome as usize * Class::ALL.len() + class as usize];
         let (count, time) = place.get_or_init(|| {
-            let labels = vec![Label::new("outcome", outcome.word()), Label::new("class", class.word())];
-            let duration = Key::from_parts("headwater_deliver_duration_seconds", labels.clone());
-            let responses = Key::from_parts(
-                "headwater_responses_total",
-                [labels, vec![Label::new("listener", "deliver")]].concat(),
-            );
-            (
-                self.recorder.register_counter(&responses, &METADATA),
-                self.recorder.register_histogram(&duration, &METADATA),
-            )
+            let responses = self.counter(&table::RESPONSES, &["deliver", outcome.word(), class.word()]);
+            (responses, self.histogram(&table::DELIVER_DURATION, &[outcome.word(), class.word()]))
         });
         count.increment(1);
         time.record(spent);
@@ -224,36 +197,93 @@ impl Metrics {
     /// A segment of `pipeline` was served.
     pub fn selected(&self, pipeline: Option<&Pipeline>) {
         let Some(pipeline) = pipeline else { return };
-        self.of_pipeline("headwater_selected_total", pipeline, None).increment(1);
+        let make = || self.counter(&table::SELECTED, &[pipeline.as_str()]);
+        self.selected.with(pipeline, make, |count| count.increment(1));
     }
 
     /// A published segment has a defect.
     pub fn defect(&self, pipeline: &Pipeline, kind: DefectKind) {
-        self.of_pipeline("headwater_defects_total", pipeline, Some(kind)).increment(1);
+        let make = || self.counter(&table::DEFECTS, &[pipeline.as_str(), kind.word()]);
+        self.defects.with(&(pipeline.clone(), kind), make, |count| count.increment(1));
     }
 
     /// A segment was published so many milliseconds after `E(n)`.
     pub fn lateness(&self, pipeline: &Pipeline, millis: i128) {
-        let labels = vec![Label::new("pipeline", pipeline.to_string())];
-        let key = Key::from_parts("headwater_segment_lateness_seconds", labels);
-        self.recorder.register_histogram(&key, &METADATA).record(millis as f64 / 1000.0);
+        let make = || self.histogram(&table::LATENESS_OF_SEGMENTS, &[pipeline.as_str()]);
+        self.lateness.with(pipeline, make, |time| time.record(millis as f64 / 1000.0));
+    }
+
+    /// How long operation `op` of the store `engine` takes.
+    #[must_use]
+    pub fn store_duration(&self, engine: &str, op: &str) -> Histogram {
+        self.histogram(&table::STORE_DURATION, &[engine, op])
+    }
+
+    /// How often lookups in the cache `tier` end like this.
+    #[must_use]
+    pub fn cache_requests(&self, tier: &str, lookup: Lookup) -> Counter {
+        self.counter(&table::CACHE_REQUESTS, &[tier, lookup.word()])
+    }
+
+    /// What the store's caches hold and how often they were asked, since its start.
+    pub fn caches(&self, caches: Caches) {
+        self.cache_bytes.set(caches.bytes as f64);
+        for (count, total) in self.dvr.iter().zip([caches.dvr_hits, caches.dvr_misses]) {
+            count.absolute(total);
+        }
     }
 
     /// A read was refused under stress.
     pub fn shed(&self, class: Class) {
-        let labels = vec![Label::new("class", class.word())];
-        self.recorder.register_counter(&Key::from_parts("headwater_shed_total", labels), &METADATA).increment(1);
+        self.shed[class as usize].increment(1);
     }
 
     /// How hard the store works: 1 is its target.
     pub fn utilization(&self, utilization: f64) {
-        let key = Key::from_name("headwater_store_utilization");
-        self.recorder.register_gauge(&key, &METADATA).set(utilization);
+        self.utilization.set(utilization);
     }
 
-    fn of_pipeline(&self, name: &'static str, pipeline: &Pipeline, kind: Option<DefectKind>) -> Counter {
-        let mut labels = vec![Label::new("pipeline", pipeline.to_string())];
-        labels.extend(kind.map(|kind| Label::new("defect", kind.word())));
-        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+    fn counter(&self, metric: &Metric, values: &[&str]) -> Counter {
+        self.recorder.register_counter(&key(metric, values), &METADATA)
+    }
+
+    fn histogram(&self, metric: &Metric, values: &[&str]) -> Histogram {
+        self.recorder.register_histogram(&key(metric, values), &METADATA)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_table_shows_once_it_has_a_sample() {
+        let metrics = Metrics::default();
+        let (pipeline, second) = (Pipeline::new("a").unwrap(), Duration::from_secs(1));
+        metrics.published(StatusCode::CREATED, second);
+        metrics.delivered(Outcome::Hit, Class::Live, second);
+        metrics.hold_started();
+        metrics.hold_ended(second);
+        metrics.selected(Some(&pipeline));
+        metrics.defect(&pipeline, DefectKind::Short);
+        metrics.lateness(&pipeline, -40);
+        metrics.store_duration("log", "read").record(second);
+        metrics.cache_requests("memory", Lookup::Hit).increment(1);
+        let scrape = metrics.render();
+        for Metric { name, meaning, .. } in METRICS {
+            assert!(scrape.contains(&format!("# HELP {name} {meaning}")), "{name}: {scrape}");
+            assert!(scrape.contains(&format!("# TYPE {name} ")), "{name}: {scrape}");
+        }
+        assert!(scrape.contains("headwater_shed_total{class=\"dvr\"} 0"), "{scrape}");
+        assert!(scrape.contains("headwater_publish_slow_total 1"), "{scrape}");
+    }
+
+    #[test]
+    fn names_end_in_what_they_count() {
+        for Metric { name, kind, unit, .. } in METRICS {
+            assert!(name.starts_with("headwater_"), "{name}");
+            assert_eq!(name.ends_with("_total"), matches!(kind, Kind::Counter), "{name}");
+            assert!(!matches!(kind, Kind::Histogram(_)) || name.ends_with(&format!("_{unit}")), "{name}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! out the live edge. Readers of one object at once cost one read.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_model::Timestamp;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -31,6 +32,8 @@ impl Weighter<Timestamp, Body> for ByMemory {
 /// Verified bodies read from the disk, by stamp.
 pub struct Dvr {
     cache: Cache<Timestamp, Body, ByMemory>,
+    lookups: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl Dvr {
@@ -48,7 +51,7 @@ impl Dvr {
             Ok(options) => Cache::with_options(options, ByMemory, hasher, lifecycle),
             Err(_) => Cache::with_weighter(16, bytes_max, ByMemory),
         };
-        Self { cache }
+        Self { cache, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// The body stamped `stamp`; `read` fetches it unless it is here or on its way.
@@ -56,7 +59,19 @@ impl Dvr {
     where
         F: Future<Output = Result<Body, StoreError>>,
     {
-        self.cache.get_or_insert_async(&stamp, read()).await
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        let read = async {
+            self.misses.fetch_add(1, Ordering::Relaxed);
+            read().await
+        };
+        self.cache.get_or_insert_async(&stamp, read).await
+    }
+
+    /// Lookups that this cache answered, and those that read the disk.
+    #[must_use]
+    pub fn lookups(&self) -> (u64, u64) {
+        let misses = self.misses.load(Ordering::Relaxed);
+        (self.lookups.load(Ordering::Relaxed).saturating_sub(misses), misses)
     }
 
     /// Bytes held.

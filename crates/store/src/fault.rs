@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::slab::Body;
 use crate::stamp::Clock;
-use crate::{Published, Store, StoreError};
+use crate::{Caches, Published, Store, StoreError};
 
 /// What happens to calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,6 +108,10 @@ impl Store for Faulty {
 
     fn hot(&self, row: &Row) -> Option<Body> {
         self.inner.hot(row)
+    }
+
+    fn caches(&self) -> Caches {
+        self.inner.caches()
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {

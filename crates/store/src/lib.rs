@@ -62,6 +62,17 @@ pub enum StoreError {
     },
 }
 
+/// What an engine's caches of media hold, and how often they were asked since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caches {
+    /// Bytes held, of the live window and the DVR cache.
+    pub bytes: u64,
+    /// Reads that the DVR cache, or a read in progress, answered.
+    pub dvr_hits: u64,
+    /// Reads that went to the disk.
+    pub dvr_misses: u64,
+}
+
 /// What a store tells its listener, in stamp order, once it is durable and before the publisher is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
@@ -113,6 +124,11 @@ pub trait Store: Send + Sync {
 
     /// The bytes of a record if they are in memory: the live edge is served from here, without waiting.
     fn hot(&self, row: &Row) -> Option<Body>;
+
+    /// What the caches hold; nothing for an engine without any.
+    fn caches(&self) -> Caches {
+        Caches::default()
+    }
 
     /// Every event entry, the deleted ones too.
     async fn entries(&self) -> Result<Vec<Entry>, StoreError>;

@@ -41,7 +41,7 @@ use crate::dvr::Dvr;
 use crate::slab::Body;
 use crate::stamp::{Clock, Stamps};
 use crate::window::Window;
-use crate::{Listener, Published, Store, StoreError};
+use crate::{Caches, Listener, Published, Store, StoreError};
 use index::{Expiry, Index};
 use plan::Work;
 use queue::Queue;
@@ -262,6 +262,12 @@ impl Store for Log {
 
     fn hot(&self, row: &Row) -> Option<Body> {
         self.shared.window.get(row.published)
+    }
+
+    fn caches(&self) -> Caches {
+        let (window, dvr) = (&self.shared.window, &self.shared.dvr);
+        let (dvr_hits, dvr_misses) = dvr.lookups();
+        Caches { bytes: window.bytes() as u64 + dvr.bytes(), dvr_hits, dvr_misses }
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
