@@ -14,9 +14,9 @@ pub mod ops;
 pub mod publish;
 pub mod route;
 pub mod tail;
-pub mod timed;
 #[cfg(test)]
 mod testing;
+pub mod timed;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

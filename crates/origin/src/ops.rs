@@ -5,6 +5,7 @@ mod events;
 mod invalidations;
 mod masks;
 pub(crate) mod notifications;
+mod spec;
 mod status;
 mod timeline;
 mod watch;
@@ -12,27 +13,20 @@ mod watch;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::FromRequestParts;
 use headwater_wire::{Handler, Outbound, Problem, Request, Response};
+use http::request::Parts;
 use http::{HeaderValue, header};
+use serde::de::DeserializeOwned;
 use tower::ServiceExt;
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::Origin;
+pub use spec::openapi;
 
 /// Largest request body: a document with a thousand renditions has some 60 KiB.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Largest answer: the metrics of a hundred events.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "Headwater ops API",
-    description = "Events, status and health of a Headwater live origin. Errors are RFC 9457 problem documents.",
-    license(name = "MIT OR Apache-2.0")
-))]
-struct Spec;
 
 /// Answers operators.
 pub struct Ops {
@@ -43,11 +37,8 @@ impl Ops {
     /// With the routes of `extra` beside its own.
     #[must_use]
     pub fn new(origin: Arc<Origin>, extra: Router) -> Self {
-        let (router, spec) = described().split_for_parts();
-        let json = spec.to_json().unwrap_or_default();
-        let router = router
-            .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], json) }))
-            .merge(watch::router())
+        let router = spec::parts()
+            .0
             .with_state(origin)
             .merge(extra)
             .fallback(not_found)
@@ -56,28 +47,11 @@ impl Ops {
     }
 }
 
-/// The OpenAPI document, as served.
-#[must_use]
-pub fn openapi() -> String {
-    described().split_for_parts().1.to_pretty_json().unwrap_or_default()
-}
-
-/// Every path that the OpenAPI document describes.
-fn described() -> OpenApiRouter<Arc<Origin>> {
-    OpenApiRouter::with_openapi(Spec::openapi())
-        .merge(events::router())
-        .merge(masks::router())
-        .merge(invalidations::router())
-        .merge(notifications::router())
-        .merge(timeline::router())
-        .merge(status::router())
-}
-
 /// Reads a JSON body whose fields are checked.
 ///
 /// # Errors
 /// 422 naming the field.
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -95,6 +69,35 @@ async fn not_found(uri: http::Uri) -> Refused {
 async fn wrong_method(method: http::Method) -> Refused {
     let detail = format!("{method} is not for this path; see /openapi.json");
     Problem::new(405, "wrong-method", "Wrong method", detail).into()
+}
+
+/// The names in a path; a refusal is a problem document, as all others are.
+pub(crate) struct Path<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let read = axum::extract::Path::from_request_parts(parts, state).await;
+        let axum::extract::Path(names) =
+            read.map_err(|rejection| Problem::new(400, "bad-path", "Bad path", rejection.body_text()).field("path"))?;
+        Ok(Self(names))
+    }
+}
+
+/// The parameters of a query; a refusal is a problem document.
+pub(crate) struct Query<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let read = axum::extract::Query::from_request_parts(parts, state).await;
+        let axum::extract::Query(values) = read.map_err(|rejection| {
+            Problem::new(422, "invalid-field", "Invalid field", rejection.body_text()).field("query")
+        })?;
+        Ok(Self(values))
+    }
 }
 
 /// A problem as an axum answer.

@@ -54,14 +54,23 @@ enum State {
     Late,
     Defective,
     Masked,
+    Arriving,
     Waiting,
     Missing,
     Outside,
 }
 
 impl State {
-    const ALL: [Self; 7] =
-        [Self::Sound, Self::Late, Self::Defective, Self::Masked, Self::Waiting, Self::Missing, Self::Outside];
+    const ALL: [Self; 8] = [
+        Self::Sound,
+        Self::Late,
+        Self::Defective,
+        Self::Masked,
+        Self::Arriving,
+        Self::Waiting,
+        Self::Missing,
+        Self::Outside,
+    ];
 
     /// Mark, ANSI colours (text on background) and meaning.
     const fn look(self) -> (char, &'static str, &'static str) {
@@ -70,6 +79,7 @@ impl State {
             Self::Late => ('~', "30;46", "after the retry deadline"),
             Self::Defective => ('!', "30;43", "defective"),
             Self::Masked => ('x', "37;45", "masked"),
+            Self::Arriving => ('>', "30;42", "arriving"),
             Self::Waiting => ('_', "37;44", "may still come"),
             Self::Missing => ('-', "37;41", "missing"),
             Self::Outside => ('.', "2", "out of range"),
@@ -81,6 +91,7 @@ impl State {
         match candidate.state.as_str() {
             "masked" => Self::Masked,
             "defective" => Self::Defective,
+            "arriving" => Self::Arriving,
             "sound" if candidate.late_ms.is_some_and(|late| late > view.retry_deadline.0 as i64) => Self::Late,
             "sound" => Self::Sound,
             _ => Self::absent(segment, view),
@@ -260,7 +271,7 @@ mod tests {
             segment(11, "defective", Some("main"), ["defective", "absent"]),
             segment(12, "missing", None, ["absent", "absent"]),
             segment(13, "masked", None, ["masked", "masked"]),
-            segment(14, "closing", None, ["absent", "sound"]),
+            segment(14, "closing", None, ["arriving", "sound"]),
             segment(15, "hold", None, ["absent", "absent"]),
             segment(16, "too-early", None, ["absent", "absent"]),
         ]
@@ -274,12 +285,12 @@ live/game  v1080  segments 8 to 16 of 1.92 s
 
               10        15
 served    . M B m - x _ _ .
-M main    . = x ! - x _ _ .
+M main    . = x ! - x > _ .
 B backup  . = ~ - - x = _ .
 
 11  main  short;have=48;want=50
 
-= sound  ~ after the retry deadline  ! defective  x masked  _ may still come  - missing  . out of range
+= sound  ~ after the retry deadline  ! defective  x masked  > arriving  _ may still come  - missing  . out of range
 served: the pipeline's letter, small if defective
 ";
         let trimmed: String = drawn.lines().map(|line| format!("{}\n", line.trim_end())).collect();

@@ -32,7 +32,12 @@ pub struct Metric {
     pub meaning: &'static str,
 }
 
-const fn counter(name: &'static str, unit: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Metric {
+const fn counter(
+    name: &'static str,
+    unit: &'static str,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Metric {
     Metric { name, kind: Kind::Counter, unit, labels, meaning }
 }
 
@@ -63,8 +68,7 @@ pub(super) const RESPONSES: Metric = counter(
     "answers; on publish the outcome is the status",
 );
 pub(super) const HELD: Metric = gauge("headwater_held_requests", "requests", "requests that are being held");
-pub(super) const HOLD_DURATION: Metric =
-    seconds("headwater_hold_duration_seconds", &[], "how long requests were held");
+pub(super) const HOLD_DURATION: Metric = seconds("headwater_hold_duration_seconds", &[], "how long requests were held");
 pub(super) const SELECTED: Metric =
     counter("headwater_selected_total", "segments", &["pipeline"], "segments served, by whose candidate it was");
 pub(super) const DEFECTS: Metric = counter(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use headwater_model::document::Document;
 use headwater_model::event::Event;
@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use crate::Origin;
 use crate::control::{ControlError, Put};
 use crate::live::Live;
-use crate::ops::Refused;
+use crate::ops::{Path, Refused};
 use crate::publish::answer::control_problem;
 
 pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
@@ -44,8 +44,59 @@ pub(crate) struct EventView {
     /// Every rendition that is declared or has been published.
     renditions: Vec<String>,
     /// The newest document, every field written out (contract §3).
-    #[schema(value_type = Object)]
+    #[schema(value_type = EventDocument)]
     document: serde_json::Value,
+}
+
+/// An event document. In a request every field is optional; protocol §3 says what each means.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes model::Document; a test compares them")]
+struct EventDocument {
+    /// RFC 3339.
+    availability_start_time: String,
+    segment: SegmentLength,
+    start_number: u64,
+    #[schema(required)]
+    end_number: Option<u64>,
+    /// In the order of preference.
+    pipelines: Vec<String>,
+    /// Path template of init segments.
+    init: String,
+    /// Path template of media segments.
+    media: String,
+    renditions: Vec<RenditionView>,
+    publish_delay_ms: u64,
+    hold_max_ms: u64,
+    retry_deadline_ms: u64,
+    prefer_wait_ms: u64,
+    defect_wait_ms: u64,
+    early_guard_ms: u64,
+    publish_ahead_max_s: u64,
+    dvr_window_s: u64,
+    live_window_s: u64,
+    /// `off`, `mark` or `reject`.
+    inspect: String,
+}
+
+/// `duration / timescale` seconds.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a part of model::Document")]
+struct SegmentLength {
+    duration: u32,
+    timescale: u32,
+}
+
+/// A declared rendition.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a part of model::Document")]
+struct RenditionView {
+    /// What `$RepresentationID$` stands for.
+    id: String,
+    /// Units a second of its media timeline.
+    timescale: Option<u32>,
+    /// Whether a segment is served while it is still being uploaded.
+    #[schema(required = false)]
+    low_latency: bool,
 }
 
 impl EventView {
@@ -107,7 +158,7 @@ async fn show(
 /// Makes an event or replaces its document. Idempotent.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/events/{event}", tag = "events",
     params(("tenant" = String, Path), ("event" = String, Path)),
-    request_body(content = Object, description = "an event document (contract §3); every field is optional"),
+    request_body(content = EventDocument, description = "an event document; every field is optional"),
     responses((status = 200, body = EventView, description = "replaced, or the same already"),
         (status = 201, body = EventView, description = "made"),
         (status = 404, description = "no such tenant"),

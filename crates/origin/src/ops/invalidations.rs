@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use headwater_model::invalidation::{INVALIDATIONS_MAX, Invalidation};
 use headwater_model::{Pipeline, Region, Rendition};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::Origin;
 use crate::control::ControlError;
 use crate::ops::events::{found, names, refused};
 use crate::ops::masks::check_range;
-use crate::ops::{Refused, read};
+use crate::ops::{Path, Refused, read};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
     OpenApiRouter::new().routes(routes!(flush)).routes(routes!(list, add))
@@ -42,6 +42,24 @@ struct NewInvalidation {
     #[schema(value_type = Option<Vec<String>>)]
     #[serde(default)]
     renditions: Option<Vec<Rendition>>,
+}
+
+/// What edges fetch anew.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes model::Invalidation; a test compares them")]
+struct InvalidationView {
+    /// The event's revision by which it came: its name.
+    rev: u64,
+    /// The first number.
+    from: u64,
+    /// The last number; open if absent.
+    to: Option<u64>,
+    /// Only what came from this pipeline.
+    pipeline: Option<String>,
+    /// Only what came through this region.
+    region: Option<String>,
+    /// Only these renditions.
+    renditions: Option<Vec<String>>,
 }
 
 /// A flush.
@@ -71,7 +89,7 @@ async fn flush(
 /// The invalidations since the last flush, oldest first.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/events/{event}/invalidations", tag = "invalidations",
     params(("tenant" = String, Path), ("event" = String, Path)),
-    responses((status = 200, description = "a list of {rev, from, to?, pipeline?, region?, renditions?}", body = Vec<Object>),
+    responses((status = 200, body = Vec<InvalidationView>),
         (status = 404, description = "no such tenant or event")))]
 async fn list(
     State(origin): State<Arc<Origin>>,
@@ -83,7 +101,7 @@ async fn list(
 /// A range of segments is to be fetched anew, all of it or what came from one pipeline or through one region.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{event}/invalidations", tag = "invalidations",
     params(("tenant" = String, Path), ("event" = String, Path)), request_body = NewInvalidation,
-    responses((status = 200, description = "{rev, from, to?, pipeline?, region?, renditions?}", body = Object),
+    responses((status = 200, body = InvalidationView),
         (status = 404, description = "no such tenant or event"), (status = 409, description = "too many; flush"),
         (status = 422, description = "a field breaks a rule")))]
 async fn add(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use headwater_model::mask::{MASKS_MAX, Mask};
 use headwater_model::{Pipeline, Rendition};
 use http::StatusCode;
@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::Origin;
 use crate::control::ControlError;
 use crate::ops::events::{found, names, refused};
-use crate::ops::{Refused, read};
+use crate::ops::{Path, Refused, read};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
     OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(remove))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use headwater_model::mask::is_masked;
 use headwater_model::row::Row;
 use headwater_wire::Problem;
@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use crate::Origin;
 use crate::deliver::hold::{self, Glance};
 use crate::live::Live;
-use crate::ops::Refused;
 use crate::ops::events::found;
+use crate::ops::{Path, Query, Refused};
 use crate::publish::answer::store_problem;
 use crate::tail::Tail;
 

@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use headwater_wire::Problem;
 use http::header;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::Origin;
-use crate::ops::Refused;
+use crate::ops::{Path, Refused};
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -32,12 +31,20 @@ const FILES: [(&str, &str, &str); 7] = [
 const POLICY: &str = "default-src 'self'; connect-src 'self' http: https:; media-src blob:; img-src data:; \
     frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-pub(super) fn router() -> Router<Arc<Origin>> {
-    Router::new()
-        .route("/watch", get(|| async { file(HTML, include_str!("watch/watch.html")) }))
-        .route("/watch/{file}", get(part))
+pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
+    OpenApiRouter::new().routes(routes!(page)).routes(routes!(part))
 }
 
+/// The watch page.
+#[utoipa::path(get, path = "/watch", tag = "watch",
+    responses((status = 200, content_type = "text/html", body = String)))]
+async fn page() -> Response {
+    file(HTML, include_str!("watch/watch.html"))
+}
+
+/// A style or script of the watch page.
+#[utoipa::path(get, path = "/watch/{file}", tag = "watch", params(("file" = String, Path)),
+    responses((status = 200, description = "CSS or JavaScript"), (status = 404, description = "no part of the page")))]
 async fn part(Path(name): Path<String>) -> Response {
     match FILES.iter().find(|(known, ..)| *known == name) {
         Some((_, kind, content)) => file(kind, content),
