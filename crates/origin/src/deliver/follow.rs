@@ -15,7 +15,7 @@ fn can_follow(head: &http::request::Parts) -> bool {
 
 /// As [`hold::settle`], but what is chosen in flight is waited for on behalf of those who cannot follow it: as long as
 /// its upload may take.
-pub async fn settle(
+pub(super) async fn settle(
     origin: &Origin,
     route: &Route,
     (rendition, number): (&str, u64),

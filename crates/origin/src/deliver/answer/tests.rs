@@ -14,6 +14,7 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
         class: Class::Live,
         freshness: Freshness::Immutable,
         media,
+        flight: None,
         json: None,
         event: None,
     };
