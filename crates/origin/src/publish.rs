@@ -9,9 +9,11 @@ pub mod follow;
 pub mod inspect;
 mod notify;
 pub mod receive;
+mod remove;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_media::init::Init;
 use headwater_media::kind::{content_type, is_media_segment};
@@ -36,6 +38,9 @@ use crate::route::{self, Route, Target};
 /// Most renditions of one event, the declared ones included: each costs a ring of its own.
 pub const RENDITIONS_MAX: usize = headwater_model::document::RENDITIONS_MAX;
 
+/// How long the store may take (contract §4). A commit that ends later still counts: the same bytes again get 200.
+const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
+
 /// Answers publishers.
 pub struct Publish(pub Arc<Origin>);
 
@@ -45,7 +50,7 @@ impl Handler for Publish {
         let method = request.head.method.clone();
         let response = match method {
             Method::PUT | Method::POST => put(&self.0, request).await,
-            Method::DELETE => delete(&self.0, request).await,
+            Method::DELETE => remove::delete(&self.0, request).await,
             Method::OPTIONS => options(),
             other => {
                 let detail =
@@ -83,32 +88,40 @@ async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
     let head = &request.head;
     let (route, pipeline) = match admit(origin, head, request.body.length(), request.peer.ip()) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse(refusal, &mut request.body).await,
+        Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
     let upload = match plan(origin, route, pipeline, &request.head.headers) {
         Ok(Some(upload)) => upload,
-        Ok(None) => return probe(&mut request.body).await,
-        Err(refusal) => return refuse(refusal, &mut request.body).await,
+        Ok(None) => return probe(&request.head.headers, &mut request.body).await,
+        Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
     let limit = origin.config.body_bytes_max;
     let (headers, followed) = (&request.head.headers, Followed::of(origin, &upload, &request.head.headers));
     let received = match receive::receive(&mut request.body, headers, &origin.pool, limit, followed).await {
         Ok(received) => received,
-        Err(problem) => return refuse(problem, &mut request.body).await,
+        Err(problem) => return refuse(problem, &request.head.headers, &mut request.body).await,
     };
     let (origin, headers) = (Arc::clone(origin), request.head.headers);
     // A task of its own: the client may go away, what it sent whole is recorded and learnt from all the same.
-    let recorded = tokio::spawn(async move { record(&origin, upload, received, &headers).await }).await;
-    match recorded {
-        Ok(Ok(response)) => response,
-        Ok(Err(problem)) => problem.into(),
-        Err(_) => Problem::new(500, "internal", "Internal error", "the upload was not recorded; send it again").into(),
+    let recording = tokio::spawn(async move { record(&origin, upload, received, &headers).await });
+    match tokio::time::timeout(PUBLISH_BUDGET, recording).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(problem))) => problem.into(),
+        Ok(Err(_)) => {
+            Problem::new(500, "internal", "Internal error", "the upload was not recorded; send it again").into()
+        }
+        Err(_) => {
+            let detail = format!("the store has not answered within {} s; send it again", PUBLISH_BUDGET.as_secs());
+            answer::store_problem(&StoreError::Unavailable(detail)).into()
+        }
     }
 }
 
 /// Refuses with the body drained, except where the client must not send it, or does not (contract §4).
-async fn refuse(problem: Problem, body: &mut Inbound) -> Response {
-    if !matches!(problem.status.as_u16(), 401 | 403 | 408 | 413 | 431) {
+async fn refuse(problem: Problem, headers: &HeaderMap, body: &mut Inbound) -> Response {
+    let waits = headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    // Draining would ask a client that waits for 100 to send what is refused.
+    if !waits && !matches!(problem.status.as_u16(), 401 | 403 | 408 | 413 | 431) {
         body.discard(DRAIN_BYTES_MAX).await;
     }
     problem.into()
@@ -242,12 +255,12 @@ fn check_renditions(live: Option<&Live>, object: &Object) -> Result<(), Problem>
 }
 
 /// An empty body on the event's base path tests the publishing point and creates nothing.
-async fn probe(body: &mut Inbound) -> Response {
+async fn probe(headers: &HeaderMap, body: &mut Inbound) -> Response {
     match body.collect(0).await {
         Ok(Some(_)) => Response::new(Outbound::Empty),
         _ => {
             let detail = "the event's base path takes no media; add the object's path";
-            refuse(Problem::new(400, "no-object", "No object named", detail).field("path"), body).await
+            refuse(Problem::new(400, "no-object", "No object named", detail).field("path"), headers, body).await
         }
     }
 }
@@ -285,7 +298,10 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         _ => None,
     };
     let gate = live.gate.read().await;
+    let started = origin.clock.monotonic();
     let published = origin.store.publish(claim, body.clone()).await.map_err(|error| answer::store_problem(&error))?;
+    let now = origin.clock.monotonic();
+    origin.admission.sample(now.saturating_sub(started), now);
     drop((gate, admission));
     if let Some(followed) = followed {
         followed.end(&published, &body);
@@ -363,31 +379,4 @@ fn lateness(origin: &Origin, upload: &Upload) -> Option<Lateness> {
     let (document, wall) = (&upload.event.document, origin.clock.wall());
     let past_deadline = wall > document.deadline(number, upload.event.rules_at(number));
     Some(Lateness { millis_late: wall.millis_since(document.expected(number)), past_deadline })
-}
-
-/// DELETE: removes a loose object; whatever else it names stays and the answer is the same (contract §4).
-async fn delete(origin: &Origin, mut request: Request) -> Response {
-    let removed = remove(origin, &request).await;
-    match removed {
-        Ok(()) => {
-            request.body.discard(DRAIN_BYTES_MAX).await;
-            let mut response = Response::new(Outbound::Empty);
-            *response.status_mut() = http::StatusCode::NO_CONTENT;
-            response
-        }
-        Err(problem) => refuse(problem, &mut request.body).await,
-    }
-}
-
-async fn remove(origin: &Origin, request: &Request) -> Result<(), Problem> {
-    let (route, pipeline) = admit(origin, &request.head, None, request.peer.ip())?;
-    let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else { return Ok(()) };
-    let event = live.event();
-    let target = route::target(&event.document, &route.path, |rendition| live.timescale(rendition));
-    let Some(object @ Object::Loose { .. }) = target.object() else { return Ok(()) };
-    let pipeline = pipeline.unwrap_or_else(|| event.document.rules.pipelines[0].clone());
-    match origin.store.remove(Key { event: event.id, object, pipeline }).await {
-        Ok(()) | Err(StoreError::Gone) => Ok(()),
-        Err(error) => Err(answer::store_problem(&error)),
-    }
 }

@@ -1,20 +1,25 @@
 //! The answer to a reader: headers, conditions, ranges (RFC 9110), always with an explicit `Cache-Control`.
 
+mod condition;
 mod flight;
 
-use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::event::Event;
 use headwater_model::row::{Object, Row};
-use headwater_model::{Outcome, Pipeline, Timestamp};
+use headwater_model::{Outcome, Pipeline};
 use headwater_store::{Body, StoreError};
 use headwater_wire::{Outbound, Response};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use self::condition::{Condition, Requested, condition, etag, requested};
 use crate::Origin;
+use crate::admit::Refusal;
+use crate::deliver::cmsd;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
 use crate::tail::Candidate;
@@ -56,6 +61,30 @@ struct Media {
     body: Body,
     /// `memory` or `store`, for `Cache-Status`.
     source: &'static str,
+    /// What the rendition's init segment says it is.
+    kind: Option<TrackKind>,
+}
+
+/// Why there are no bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Rows 11 and 12: the store is under stress.
+    #[error("not admitted: {0:?}")]
+    Refused(Refusal),
+    /// As the store says.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads from the store if `class` is admitted, and tells the admission how long it took.
+async fn read(origin: &Origin, row: &Row, class: Class) -> Result<Body, ReadError> {
+    let started = origin.clock.monotonic();
+    let permit = origin.admission.admit(class, row.size, started).map_err(ReadError::Refused)?;
+    let body = origin.store.read(row, 0..row.size).await;
+    drop(permit);
+    let now = origin.clock.monotonic();
+    origin.admission.sample(now.saturating_sub(started), now);
+    Ok(body?)
 }
 
 impl Answer {
@@ -66,24 +95,25 @@ impl Answer {
         Self { outcome, class: Class::Unknown, freshness, media: None, flight: None, json: None, event: None }
     }
 
-    /// A candidate's bytes; for HEAD they are not read.
+    /// A candidate's bytes, from memory or, if `class` is admitted, from the store; for HEAD they are not read.
     ///
     /// # Errors
-    /// As the store says.
+    /// Not admitted, or as the store says.
     pub async fn media(
         origin: &Origin,
         row: Candidate,
         outcome: Outcome,
         freshness: Freshness,
         method: &Method,
-    ) -> Result<Self, StoreError> {
+        class: Class,
+    ) -> Result<Self, ReadError> {
         let (body, source) = match origin.store.hot(&row) {
             Some(body) => (body, "memory"),
             None if method == Method::HEAD => (Body::default(), "store"),
-            None => (origin.store.read(&row, 0..row.size).await?, "store"),
+            None => (read(origin, &row, class).await?, "store"),
         };
-        let media = Some(Media { row, body, source });
-        Ok(Self { outcome, class: Class::Unknown, freshness, media, flight: None, json: None, event: None })
+        let media = Some(Media { row, body, source, kind: None });
+        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None })
     }
 
     /// A document that no cache may keep.
@@ -99,7 +129,16 @@ impl Answer {
         Self { freshness: Freshness::Never, ..self }
     }
 
-    /// Of this kind.
+    /// Of a rendition whose track is of this kind.
+    #[must_use]
+    pub fn kind(mut self, kind: Option<TrackKind>) -> Self {
+        if let Some(media) = &mut self.media {
+            media.kind = kind;
+        }
+        self
+    }
+
+    /// Of this class.
     #[must_use]
     pub fn class(self, class: Class) -> Self {
         Self { class, ..self }
@@ -117,9 +156,9 @@ impl Answer {
         self.row().map(|row| &row.key.pipeline)
     }
 
-    /// The response to a request of `method` with `headers`.
+    /// The response to a request of `method` with `headers` that took `spent` to answer.
     #[must_use]
-    pub fn into_response(self, method: &Method, headers: &HeaderMap) -> Response {
+    pub fn into_response(self, method: &Method, headers: &HeaderMap, spent: Duration) -> Response {
         let mut response = Response::new(Outbound::Empty);
         let out = response.headers_mut();
         out.reserve(24);
@@ -144,6 +183,9 @@ impl Answer {
         }
         let Some(media) = self.media else { return refused(response, self.outcome, method) };
         describe(out, &media);
+        if let Some(event) = &self.event {
+            hint(out, &media, event, self.outcome, spent);
+        }
         match condition(headers, &media.row) {
             Condition::NotModified => {
                 out.remove(header::CONTENT_TYPE);
@@ -237,9 +279,11 @@ fn refused(mut response: Response, outcome: Outcome, method: &Method) -> Respons
     *response.status_mut() = StatusCode::from_u16(outcome.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let text = format!("{}: {}\n", outcome.word(), outcome.meaning());
     let headers = response.headers_mut();
-    if outcome == Outcome::Unavailable {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
+    match outcome {
+        Outcome::Unavailable => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+        Outcome::Shed => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5")),
+        _ => None,
+    };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_LENGTH, text.len().into());
@@ -276,40 +320,18 @@ fn describe(headers: &mut HeaderMap, media: &Media) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-fn etag(row: &Row) -> String {
-    format!("\"{}\"", row.digest)
-}
-
-enum Condition {
-    Send,
-    NotModified,
-    Failed,
-}
-
-/// RFC 9110 §13.2.2: `If-Match`, then `If-None-Match` or else `If-Modified-Since`.
-fn condition(headers: &HeaderMap, row: &Row) -> Condition {
-    if headers.contains_key(header::IF_MATCH) && !names(headers, header::IF_MATCH, row) {
-        return Condition::Failed;
-    }
-    if headers.contains_key(header::IF_NONE_MATCH) {
-        return if names(headers, header::IF_NONE_MATCH, row) { Condition::NotModified } else { Condition::Send };
-    }
-    let since =
-        headers.get(header::IF_MODIFIED_SINCE).and_then(|value| Timestamp::parse_http_date(value.to_str().ok()?));
-    match since {
-        Some(since) if row.published.seconds() <= since.seconds() => Condition::NotModified,
-        _ => Condition::Send,
-    }
-}
-
-/// Whether a list of entity tags names the row, by weak comparison; `*` names anything.
-fn names(headers: &HeaderMap, field: HeaderName, row: &Row) -> bool {
-    let tag = etag(row);
-    let values = headers.get_all(field).into_iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+/// What players and edges may use, and need not: CMSD and `Server-Timing`.
+fn hint(headers: &mut HeaderMap, media: &Media, event: &Event, outcome: Outcome, spent: Duration) {
+    let held = (outcome == Outcome::Held).then_some(spent);
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("cmsd-static", cmsd::fixed(&media.row, event, media.kind, held));
+    set("cmsd-dynamic", cmsd::of_this_answer(&media.row, spent));
+    let word = if held.is_some() { "hold" } else { "origin" };
+    set("server-timing", format!("{word};dur={:.3}", spent.as_secs_f64() * 1000.0));
 }
 
 /// 200, 206 or 416.
@@ -337,42 +359,6 @@ fn send(response: &mut Response, media: Media, method: &Method, headers: &Header
     if method == Method::GET {
         *response.body_mut() = media.body.slice(range).into();
     }
-}
-
-enum Requested {
-    All,
-    One(Range<u64>),
-    Beyond,
-}
-
-/// The range that a request asks for. Several ranges, a field that does not parse and an `If-Range` that does not match
-/// mean all of it.
-fn requested(headers: &HeaderMap, row: &Row) -> Requested {
-    let Some(value) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else { return Requested::All };
-    if let Some(condition) = headers.get(header::IF_RANGE) {
-        let is_same = match condition.to_str() {
-            Ok(tag) if tag.starts_with('"') => tag == etag(row),
-            Ok(date) => Timestamp::parse_http_date(date).is_some_and(|date| date.seconds() == row.published.seconds()),
-            Err(_) => false,
-        };
-        if !is_same {
-            return Requested::All;
-        }
-    }
-    let unit = value.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case("bytes="));
-    let Some((first, last)) = value.get(6..).filter(|_| unit).and_then(|spec| spec.trim().split_once('-')) else {
-        return Requested::All;
-    };
-    let number = |text: &str| {
-        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX))
-    };
-    let range = match (number(first), number(last)) {
-        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(row.size),
-        (Some(first), None) if last.is_empty() => first..row.size,
-        (None, Some(suffix)) if first.is_empty() => row.size.saturating_sub(suffix)..row.size,
-        _ => return Requested::All,
-    };
-    if range.start < range.end { Requested::One(range) } else { Requested::Beyond }
 }
 
 #[cfg(test)]

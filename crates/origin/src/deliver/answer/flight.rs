@@ -17,7 +17,7 @@ impl Answer {
     /// A candidate's bytes as they arrive, with the TTL of row 8.
     #[must_use]
     pub fn following(flight: Arc<Flight>, outcome: Outcome, ttl: Ttl) -> Self {
-        let freshness = Freshness::PublicFor(ttl);
+        let freshness = Freshness::For(ttl);
         let outcome = if flight.row.defects.is_empty() { outcome } else { Outcome::Defective };
         Self { outcome, class: Class::Unknown, freshness, media: None, flight: Some(flight), json: None, event: None }
     }
@@ -32,7 +32,7 @@ impl Answer {
 /// 200 without validators or a length: ranges and conditions go by what only the end will tell.
 pub(super) fn follow(response: &mut Response, flight: &Arc<Flight>) {
     let row = Candidate::alone(flight.row.clone());
-    describe(response.headers_mut(), &Media { row, body: Body::default(), source: "memory" });
+    describe(response.headers_mut(), &Media { row, body: Body::default(), source: "memory", kind: None });
     for unknown in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
         response.headers_mut().remove(unknown);
     }

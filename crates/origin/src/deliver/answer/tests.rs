@@ -1,3 +1,5 @@
+use headwater_model::Timestamp;
+
 use super::*;
 use crate::testing::segment_row;
 
@@ -8,6 +10,7 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
         row: Candidate::alone(row),
         body: Body::from(bytes::Bytes::from_static(b"0123456789")),
         source: "memory",
+        kind: None,
     });
     let answer = Answer {
         outcome: Outcome::Hit,
@@ -19,7 +22,7 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
         event: None,
     };
     let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-    answer.into_response(&method, &headers)
+    answer.into_response(&method, &headers, Duration::ZERO)
 }
 
 fn header(response: &Response, name: &str) -> String {
@@ -92,7 +95,8 @@ fn head_has_the_same_headers_and_no_body() {
 #[test]
 fn a_ttl_is_told_in_seconds_and_in_milliseconds() {
     let told = |ttl| {
-        let response = Answer::refusal(Outcome::TooEarly, ttl).into_response(&Method::GET, &HeaderMap::new());
+        let response =
+            Answer::refusal(Outcome::TooEarly, ttl).into_response(&Method::GET, &HeaderMap::new(), Duration::ZERO);
         (header(&response, "cache-control"), header(&response, "headwater-max-age-ms"))
     };
     use headwater_model::Millis;
