@@ -8,6 +8,7 @@ use headwater_model::{Outcome, Pipeline};
 use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::RwLock;
 
 /// What kind of request it was: the label `class`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,8 @@ pub struct Metrics {
     publish_slow: Counter,
     /// By outcome and class; registered when first used, because most pairs never occur.
     delivered: Vec<OnceLock<(Counter, Histogram)>>,
+    /// By pipeline; there are few names.
+    selected: RwLock<Vec<(Pipeline, Counter)>>,
     held: Gauge,
     hold_duration: Histogram,
 }
@@ -158,6 +161,7 @@ impl Default for Metrics {
                 .register_histogram(&Key::from_name("headwater_publish_duration_seconds"), &METADATA),
             publish_slow: recorder.register_counter(&Key::from_name("headwater_publish_slow_total"), &METADATA),
             delivered: (0..pairs).map(|_| OnceLock::new()).collect(),
+            selected: RwLock::default(),
             held: recorder.register_gauge(&Key::from_name("headwater_held_requests"), &METADATA),
             hold_duration: recorder.register_histogram(&Key::from_name("headwater_hold_duration_seconds"), &METADATA),
             recorder,
@@ -224,7 +228,14 @@ impl Metrics {
     /// A segment of `pipeline` was served.
     pub fn selected(&self, pipeline: Option<&Pipeline>) {
         let Some(pipeline) = pipeline else { return };
-        self.of_pipeline("headwater_selected_total", pipeline, None).increment(1);
+        let known =
+            self.selected.read().iter().find(|(other, _)| other == pipeline).map(|(_, counter)| counter.clone());
+        let counter = known.unwrap_or_else(|| {
+            let counter = self.of_pipeline("headwater_selected_total", pipeline, None);
+            self.selected.write().push((pipeline.clone(), counter.clone()));
+            counter
+        });
+        counter.increment(1);
     }
 
     /// A published segment has a defect.
