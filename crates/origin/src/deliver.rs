@@ -118,7 +118,8 @@ async fn segment(
             Settled::Unavailable => return unavailable().class(class(origin, live, number)),
             Settled::Follow(flight, ttl) => {
                 origin.metrics.selected(Some(&flight.row.key.pipeline));
-                return Answer::following(flight, patient, ttl).class(class(origin, live, number));
+                let answer = Answer::following(flight, patient, ttl).class(class(origin, live, number));
+                return answer.kind(track_kind(live, rendition));
             }
             Settled::Serve(row) => (row, patient, Freshness::Immutable),
             Settled::ServeForNow(row, ttl) => (row, patient, Freshness::For(ttl)),

@@ -50,7 +50,7 @@ pub struct Answer {
     pub class: Class,
     freshness: Freshness,
     media: Option<Media>,
-    /// Media that is still arriving.
+    /// The bytes of `media` while they are still arriving.
     flight: Option<Arc<Flight>>,
     /// A document made for this answer.
     json: Option<String>,
@@ -154,7 +154,7 @@ impl Answer {
     /// Whose candidate is served.
     #[must_use]
     pub fn pipeline(&self) -> Option<&Pipeline> {
-        self.row().map(|row| &row.key.pipeline)
+        self.media.as_ref().map(|media| &media.row.key.pipeline)
     }
 
     /// The response to a request of `method` with `headers` that took `spent` to answer.
@@ -212,7 +212,7 @@ impl Answer {
         headers.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
         if let Some(event) = &self.event {
             headers.insert(CACHE_VERSION, event.cache_version.into());
-            headers.insert(NOTIFICATIONS, notifications(event, self.row()));
+            headers.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
         }
         cors(&mut headers);
         if let Some(media) = &self.media {
@@ -229,11 +229,11 @@ impl Answer {
 const HEADERS: usize = 24;
 
 /// What rides on the answer: on a segment what holds at it, else the latest set (contract §6).
-fn notifications(event: &Event, row: Option<&Row>) -> HeaderValue {
+fn notifications(event: &Event, media: Option<&Media>) -> HeaderValue {
     if event.notifications.is_empty() {
         return HeaderValue::from_static("rev=0");
     }
-    let set = match row.map(|row| &row.key.object) {
+    let set = match media.map(|media| &media.row.key.object) {
         Some(Object::Segment { number, .. }) => event.notifications.as_of(*number),
         _ => event.notifications.latest(),
     };
