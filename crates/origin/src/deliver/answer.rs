@@ -172,7 +172,7 @@ impl Answer {
             return response;
         }
         if let Some(flight) = &self.flight {
-            flight::follow(&mut response, flight, self.event.as_deref(), self.outcome, spent);
+            flight::follow(&mut response, flight);
             return response;
         }
         let Some(media) = self.media else { return refused(response, self.outcome, method) };

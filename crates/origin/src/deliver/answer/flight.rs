@@ -1,7 +1,6 @@
 //! The answer with a segment that is still arriving: all that is told of a stored one, but for what only its end tells.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_model::Outcome;
 use headwater_model::decision::Ttl;
@@ -27,19 +26,7 @@ impl Answer {
 }
 
 /// 200 without validators or a length: ranges and conditions go by what only the end will tell.
-pub(super) fn follow(
-    response: &mut Response,
-    flight: &Arc<Flight>,
-    event: Option<&Event>,
-    outcome: Outcome,
-    spent: Duration,
-) {
-    let row = Candidate::alone(flight.row.clone());
-    let media = Media { row, body: Body::default(), source: "memory", kind: None };
-    describe(response.headers_mut(), &media);
-    if let Some(event) = event {
-        hint(response.headers_mut(), &media, event, outcome, spent);
-    }
+pub(super) fn follow(response: &mut Response, flight: &Arc<Flight>) {
     for unknown in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
         response.headers_mut().remove(unknown);
     }
