@@ -154,7 +154,7 @@ impl Notifications {
         oldest: u64,
     ) -> Result<Option<Self>, NotifyError> {
         check_name(name).map_err(NotifyError::Invalid)?;
-        let is_taken = |change: &&Change| change.name == name && change.number == number;
+        let is_taken = |change: &&Change| change.name == name && change.number == number && change.value.is_some();
         if source == Source::Upload && self.0.iter().any(|change| is_taken(&change)) {
             return Ok(None);
         }
@@ -240,7 +240,9 @@ impl fmt::Display for Set<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for change in &self.entries {
             let value = change.value.as_ref().map_or("?0", |value| value.0.as_str());
-            write!(f, "{}={value};n={}, ", change.name, change.number)?;
+            // RFC 9651 §4.1.2: a member that is true is its name alone.
+            let (sign, value) = if value == "?1" { ("", "") } else { ("=", value) };
+            write!(f, "{}{sign}{value};n={}, ", change.name, change.number)?;
         }
         write!(f, "{REV}={}", self.rev)
     }

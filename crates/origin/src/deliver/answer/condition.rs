@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 
 /// The strong entity tag of a row's bytes.
-pub(super) fn etag(row: &Row) -> String {
+pub(crate) fn etag(row: &Row) -> String {
     format!("\"{}\"", row.digest)
 }
 
