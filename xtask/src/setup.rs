@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::programs::{self, is_installed, program, root};
 
 /// Debian packages: the program that shows that one is there, and the package.
-const PACKAGES: [(&str, &str); 3] =
-    [("ffmpeg", "ffmpeg"), ("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+const PACKAGES: [(&str, &str); 4] =
+    [("curl", "curl"), ("ffmpeg", "ffmpeg"), ("chromium", "chromium"), ("chromedriver", "chromium-driver")];
 
 /// The font of the watch page's screenshots and of ffmpeg's `drawtext`.
 const FONT: (&str, &str) = ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core");
