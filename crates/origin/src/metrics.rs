@@ -214,13 +214,11 @@ impl Metrics {
     }
 
     /// How long operation `op` of the store `engine` takes.
-    #[must_use]
     pub fn store_duration(&self, engine: &str, op: &str) -> Histogram {
         self.histogram(&table::STORE_DURATION, &[engine, op])
     }
 
     /// How often lookups in the cache `tier` end like this.
-    #[must_use]
     pub fn cache_requests(&self, tier: &str, lookup: Lookup) -> Counter {
         self.counter(&table::CACHE_REQUESTS, &[tier, lookup.word()])
     }
