@@ -80,3 +80,20 @@ impl Dvr {
         self.cache.weight()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_first_lookup_of_a_body_reads_it() {
+        let dvr = Dvr::new(1 << 20);
+        for _ in 0..3 {
+            let read = || async { Ok(Body::from(Bytes::from_static(b"media"))) };
+            dvr.get_or_read(Timestamp::from_millis(1), read).await.unwrap();
+        }
+        assert_eq!(dvr.lookups(), (2, 1));
+    }
+}
