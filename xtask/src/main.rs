@@ -4,13 +4,14 @@
 use std::process::ExitCode;
 
 use xtask::step::Steps;
-use xtask::{bench, fuzz, setup, suite, tidy};
+use xtask::{bench, fuzz, setup, spec, suite, tidy};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
 
   setup            installs what the tests need and says what it does
   test [FILTER]    everything CI runs; with FILTER only the tests whose name contains it
+  spec [ARGS]      plays the cases of spec/ against a server: --url OPS_URL [FILTER…]; --list lists them
   tidy             checks the house rules
   bench [ARGS]     runs the side-by-side benchmarks (release build)
   fuzz [SECONDS]   runs each fuzz target for SECONDS (default 60)";
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         ["tidy"] => steps.run("tidy", tidy::run),
         ["test"] => suite::everything(&mut steps),
         ["test", filter] => suite::matching(&mut steps, filter),
+        // Without the closing lines: the player's own are the answer, and `--list` prints a table.
+        ["spec", rest @ ..] => return spec(rest).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         ["bench", rest @ ..] => steps.run("bench", || bench(rest)),
         ["fuzz"] => steps.run("fuzz", || fuzz("60")),
         ["fuzz", seconds] => steps.run("fuzz", || fuzz(seconds)),
