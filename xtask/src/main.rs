@@ -1,5 +1,4 @@
 //! `cargo xtask …`: the one way to set up, test, bench and fuzz Headwater. CI runs the same commands as a person.
-#![expect(clippy::disallowed_methods, reason = "a tool, no part of the server: three words need no argument parser")]
 
 use std::process::ExitCode;
 

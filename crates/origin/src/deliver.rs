@@ -2,11 +2,14 @@
 //! not there never touches the store.
 
 pub mod answer;
+pub mod cmsd;
 mod edge;
+mod follow;
 pub mod hold;
 
 use std::sync::Arc;
 
+use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::document::Document;
 use headwater_model::row::Row;
@@ -16,7 +19,8 @@ use headwater_wire::{Handler, Problem, Request, Response};
 use http::{Method, header};
 
 use crate::Origin;
-use crate::deliver::answer::{Answer, Freshness};
+use crate::admit::Refusal;
+use crate::deliver::answer::{Answer, Freshness, ReadError};
 use crate::deliver::hold::Settled;
 use crate::live::Live;
 use crate::metrics::Class;
@@ -29,6 +33,8 @@ const BAD_REQUEST_TTL: Ttl = Ttl::Seconds(60);
 const UNKNOWN_TTL: Ttl = Ttl::Seconds(5);
 /// How long an absent loose object may be cached (contract §2).
 const ABSENT_TTL: Ttl = Ttl::Seconds(1);
+/// How long a shed answer may be cached (row 11).
+const SHED_TTL: Ttl = Ttl::Seconds(5);
 /// How often a segment is decided anew because its bytes went away between decision and read.
 const READ_TRIES: u32 = 3;
 
@@ -46,7 +52,7 @@ impl Handler for Deliver {
         };
         let spent = self.0.clock.monotonic().saturating_sub(started);
         self.0.metrics.delivered(answer.outcome, answer.class, spent);
-        answer.into_response(&head.method, &head.headers)
+        answer.into_response(&head.method, &head.headers, spent)
     }
 }
 
@@ -67,7 +73,7 @@ async fn get(origin: &Origin, head: &http::request::Parts) -> Answer {
     let answer = match target {
         Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
             Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
-            None => segment(origin, &route, rendition.as_str(), number, &head.method).await,
+            None => segment(origin, &route, rendition.as_str(), number, head).await,
         },
         Target::Segment { number: None, .. } => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
         Target::Init { rendition } => {
@@ -93,29 +99,33 @@ fn half_segment_seconds(document: &Document) -> u64 {
 }
 
 /// A segment as the decision table says.
-async fn segment(origin: &Origin, route: &Route, rendition: &str, number: u64, method: &Method) -> Answer {
+async fn segment(origin: &Origin, route: &Route, rendition: &str, number: u64, head: &http::request::Parts) -> Answer {
     let arrived = origin.store.stamp();
     let mut held = false;
     for _ in 0..READ_TRIES {
-        let decided = hold::settle(origin, route, rendition, number, arrived, &mut held).await;
+        let decided = follow::settle(origin, route, (rendition, number), arrived, head, &mut held).await;
+        let patient = if held { Outcome::Held } else { Outcome::Hit };
         let (row, outcome, freshness) = match decided {
             Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class(origin, route, number)),
             Settled::Unknown => return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
             Settled::Unavailable => return unavailable().class(class(origin, route, number)),
-            Settled::Serve(row) => (row, if held { Outcome::Held } else { Outcome::Hit }, Freshness::Immutable),
+            Settled::Follow(flight, ttl) => {
+                origin.metrics.selected(Some(&flight.row.key.pipeline));
+                return Answer::following(flight, patient, ttl).class(class(origin, route, number));
+            }
+            Settled::Serve(row) => (row, patient, Freshness::Immutable),
+            Settled::ServeForNow(row, ttl) => (row, patient, Freshness::For(ttl)),
             Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::For(ttl)),
         };
-        match Answer::media(origin, row, outcome, freshness, method).await {
+        let class = class(origin, route, number);
+        match Answer::media(origin, row, outcome, freshness, &head.method, class).await {
             Ok(answer) => {
                 origin.metrics.selected(answer.pipeline());
-                return answer.class(class(origin, route, number));
+                return answer.kind(track_kind(origin, route, rendition));
             }
             // It expired or was replaced meanwhile: decide anew.
-            Err(StoreError::Gone) => {}
-            Err(error) => {
-                tracing::error!(%error, tenant = %route.tenant, event = %route.event, rendition, number, "cannot read a segment");
-                return unavailable().class(class(origin, route, number));
-            }
+            Err(ReadError::Store(StoreError::Gone)) => {}
+            Err(error) => return unread(origin, route, &error).class(class),
         }
     }
     unavailable().class(class(origin, route, number))
@@ -135,9 +145,9 @@ async fn own_segment(origin: &Origin, live: &Live, pipeline: &Pipeline, renditio
 async fn own(origin: &Origin, row: Option<Candidate>) -> Answer {
     let Some(row) = row else { return Answer::refusal(Outcome::Absent, ABSENT_TTL).uncached() };
     let outcome = if row.defects.is_empty() { Outcome::Hit } else { Outcome::Defective };
-    match Answer::media(origin, row, outcome, Freshness::Never, &Method::GET).await {
+    match Answer::media(origin, row, outcome, Freshness::Never, &Method::GET, Class::Dvr).await {
         Ok(answer) => answer,
-        Err(StoreError::Gone) => Answer::refusal(Outcome::Absent, ABSENT_TTL).uncached(),
+        Err(ReadError::Store(StoreError::Gone)) => Answer::refusal(Outcome::Absent, ABSENT_TTL).uncached(),
         Err(_) => unavailable(),
     }
 }
@@ -150,16 +160,39 @@ async fn unnumbered(origin: &Origin, live: &Live, route: &Route, rows: Vec<Row>,
     }
     let stamp: Timestamp = origin.store.stamp();
     for row in live.preference(stamp).iter().filter_map(of) {
-        match Answer::media(origin, row, Outcome::Hit, Freshness::PublicFor(ttl), &Method::GET).await {
+        let freshness = Freshness::PublicFor(ttl);
+        match Answer::media(origin, row, Outcome::Hit, freshness, &Method::GET, Class::Live).await {
             Ok(answer) => return answer,
-            Err(StoreError::Gone) => {}
-            Err(error) => {
-                tracing::error!(%error, tenant = %route.tenant, event = %route.event, path = route.path, "cannot read an object");
-                return unavailable();
-            }
+            Err(ReadError::Store(StoreError::Gone)) => {}
+            Err(error) => return unread(origin, route, &error),
         }
     }
     Answer::refusal(Outcome::Absent, ABSENT_TTL)
+}
+
+/// What a reader gets whose bytes were not read (rows 11 and 12).
+fn unread(origin: &Origin, route: &Route, error: &ReadError) -> Answer {
+    match error {
+        ReadError::Refused(Refusal::Shed) => {
+            origin.metrics.shed(Class::Dvr);
+            Answer::refusal(Outcome::Shed, SHED_TTL)
+        }
+        ReadError::Refused(Refusal::Overloaded) => {
+            origin.metrics.shed(Class::Live);
+            unavailable()
+        }
+        ReadError::Store(error) => {
+            tracing::error!(%error, tenant = %route.tenant, event = %route.event, path = route.path, "cannot read");
+            unavailable()
+        }
+    }
+}
+
+/// What a rendition's init segment says it is.
+fn track_kind(origin: &Origin, route: &Route, rendition: &str) -> Option<TrackKind> {
+    let tail = origin.catalog.live(route.tenant.as_str(), route.event.as_str())?.tail(rendition)?;
+    let inits = tail.inits();
+    inits.iter().find_map(|init| init.facts.as_ref()).map(|facts| facts.main().kind)
 }
 
 fn unavailable() -> Answer {

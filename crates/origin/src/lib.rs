@@ -3,6 +3,7 @@
 //! [`Server::load`] wires everything in a commented order, [`Server::run`] runs it; the binary, the demo and the tests
 //! use the same two. Publish and deliver run on runtimes of their own, so that a storm of reads cannot starve a write.
 
+pub mod admit;
 pub mod catalog;
 pub mod config;
 pub mod control;
@@ -32,6 +33,7 @@ use headwater_wire::accept::{self, Drain, HalfClose};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::admit::Admission;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError};
@@ -56,6 +58,8 @@ pub struct Origin {
     pub clock: Arc<dyn Clock>,
     /// Memory for uploads.
     pub pool: Pool,
+    /// Who may read from the store under stress.
+    pub admission: Admission,
     /// What is counted.
     pub metrics: Metrics,
     /// No new work from now on.
@@ -161,10 +165,12 @@ impl Server {
         // 6. The events of the configuration file.
         let control = Control::new(log.clone(), Arc::clone(&catalog), tenants);
         publish.block_on(put_events(&control, events))?;
-        let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX));
+        let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);
         let (metrics, drain) = (Metrics::default(), Drain::default());
         let store: Arc<dyn Store> = log.clone();
-        let origin = Arc::new(Origin { config, catalog, control, store, clock, pool, metrics, drain, addresses });
+        let admission = Admission::default();
+        let origin =
+            Arc::new(Origin { config, catalog, control, store, clock, pool, admission, metrics, drain, addresses });
         Ok(Self {
             origin,
             log,
@@ -301,5 +307,6 @@ async fn upkeep(origin: Arc<Origin>) {
     loop {
         origin.clock.sleep(UPKEEP).await;
         origin.metrics.upkeep();
+        origin.admission.report(&origin.metrics, origin.clock.monotonic());
     }
 }

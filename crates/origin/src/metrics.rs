@@ -176,6 +176,18 @@ impl Metrics {
         self.recorder.register_histogram(&key, &METADATA).record(millis as f64 / 1000.0);
     }
 
+    /// A read was refused under stress.
+    pub fn shed(&self, class: Class) {
+        let labels = vec![Label::new("class", class.word())];
+        self.recorder.register_counter(&Key::from_parts("headwater_shed_total", labels), &METADATA).increment(1);
+    }
+
+    /// How hard the store works: 1 is its target.
+    pub fn utilization(&self, utilization: f64) {
+        let key = Key::from_name("headwater_store_utilization");
+        self.recorder.register_gauge(&key, &METADATA).set(utilization);
+    }
+
     fn of_pipeline(&self, name: &'static str, pipeline: &Pipeline, kind: Option<DefectKind>) -> Counter {
         let mut labels = vec![Label::new("pipeline", pipeline.to_string())];
         labels.extend(kind.map(|kind| Label::new("defect", kind.word())));

@@ -5,12 +5,14 @@
 
 pub mod answer;
 pub mod authorize;
+pub mod follow;
 pub mod inspect;
 mod notify;
 pub mod receive;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_media::init::Init;
 use headwater_media::kind::{content_type, is_media_segment};
@@ -28,11 +30,15 @@ use crate::Origin;
 use crate::control::ControlError;
 use crate::live::Live;
 use crate::publish::authorize::forbidden;
+use crate::publish::follow::Followed;
 use crate::publish::receive::Received;
 use crate::route::{self, Route, Target};
 
 /// Most renditions of one event, the declared ones included: each costs a ring of its own.
 pub const RENDITIONS_MAX: usize = headwater_model::document::RENDITIONS_MAX;
+
+/// How long the store may take (contract §4). A commit that ends later still counts: the same bytes again get 200.
+const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
 
 /// Answers publishers.
 pub struct Publish(pub Arc<Origin>);
@@ -81,31 +87,40 @@ async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
     let head = &request.head;
     let (route, pipeline) = match admit(origin, head, request.body.length(), request.peer.ip()) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse(refusal, &mut request.body).await,
+        Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
     let upload = match plan(origin, route, pipeline, &request.head.headers) {
         Ok(Some(upload)) => upload,
-        Ok(None) => return probe(&mut request.body).await,
-        Err(refusal) => return refuse(refusal, &mut request.body).await,
+        Ok(None) => return probe(&request.head.headers, &mut request.body).await,
+        Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
     let limit = origin.config.body_bytes_max;
-    let received = match receive::receive(&mut request.body, &request.head.headers, &origin.pool, limit).await {
+    let (headers, followed) = (&request.head.headers, Followed::of(origin, &upload, &request.head.headers));
+    let received = match receive::receive(&mut request.body, headers, &origin.pool, limit, followed).await {
         Ok(received) => received,
-        Err(problem) => return refuse(problem, &mut request.body).await,
+        Err(problem) => return refuse(problem, &request.head.headers, &mut request.body).await,
     };
     let (origin, headers) = (Arc::clone(origin), request.head.headers);
     // A task of its own: the client may go away, what it sent whole is recorded and learnt from all the same.
-    let recorded = tokio::spawn(async move { record(&origin, upload, received, &headers).await }).await;
-    match recorded {
-        Ok(Ok(response)) => response,
-        Ok(Err(problem)) => problem.into(),
-        Err(_) => Problem::new(500, "internal", "Internal error", "the upload was not recorded; send it again").into(),
+    let recording = tokio::spawn(async move { record(&origin, upload, received, &headers).await });
+    match tokio::time::timeout(PUBLISH_BUDGET, recording).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(problem))) => problem.into(),
+        Ok(Err(_)) => {
+            Problem::new(500, "internal", "Internal error", "the upload was not recorded; send it again").into()
+        }
+        Err(_) => {
+            let detail = format!("the store has not answered within {} s; send it again", PUBLISH_BUDGET.as_secs());
+            answer::store_problem(&StoreError::Unavailable(detail)).into()
+        }
     }
 }
 
 /// Refuses with the body drained, except where the client must not send it, or does not (contract §4).
-async fn refuse(problem: Problem, body: &mut Inbound) -> Response {
-    if !matches!(problem.status.as_u16(), 401 | 403 | 408 | 413 | 431) {
+async fn refuse(problem: Problem, headers: &HeaderMap, body: &mut Inbound) -> Response {
+    let waits = headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    // Draining would ask a client that waits for 100 to send what is refused.
+    if !waits && !matches!(problem.status.as_u16(), 401 | 403 | 408 | 413 | 431) {
         body.discard(DRAIN_BYTES_MAX).await;
     }
     problem.into()
@@ -239,19 +254,19 @@ fn check_renditions(live: Option<&Live>, object: &Object) -> Result<(), Problem>
 }
 
 /// An empty body on the event's base path tests the publishing point and creates nothing.
-async fn probe(body: &mut Inbound) -> Response {
+async fn probe(headers: &HeaderMap, body: &mut Inbound) -> Response {
     match body.collect(0).await {
         Ok(Some(_)) => Response::new(Outbound::Empty),
         _ => {
             let detail = "the event's base path takes no media; add the object's path";
-            refuse(Problem::new(400, "no-object", "No object named", detail).field("path"), body).await
+            refuse(Problem::new(400, "no-object", "No object named", detail).field("path"), headers, body).await
         }
     }
 }
 
 /// Judges and stores a whole upload.
 async fn record(origin: &Origin, upload: Upload, received: Received, headers: &HeaderMap) -> Result<Response, Problem> {
-    let Received { body, digest, admission } = received;
+    let Received { body, digest, admission, followed } = received;
     if body.is_empty() {
         let detail = "there are no bytes to store; to test the publishing point, use the event's base path";
         return Err(Problem::new(400, "empty-body", "Empty body", detail));
@@ -272,6 +287,7 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         region: origin.config.region.clone(),
         keep: keep(origin, &upload, &body),
         create_only: upload.create_only,
+        arrived: followed.as_ref().and_then(Followed::arrived),
     };
     for defect in claim.defects.iter() {
         origin.metrics.defect(&upload.pipeline, defect.kind);
@@ -281,8 +297,14 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         _ => None,
     };
     let gate = live.gate.read().await;
+    let started = origin.clock.monotonic();
     let published = origin.store.publish(claim, body.clone()).await.map_err(|error| answer::store_problem(&error))?;
+    let now = origin.clock.monotonic();
+    origin.admission.sample(now.saturating_sub(started), now);
     drop((gate, admission));
+    if let Some(followed) = followed {
+        followed.end(&published, &body);
+    }
     learn(&live, &published, &body);
     let late = lateness(origin, &upload);
     if let (Published::Stored(_), Some(late)) = (&published, late) {
@@ -368,7 +390,7 @@ async fn delete(origin: &Origin, mut request: Request) -> Response {
             *response.status_mut() = http::StatusCode::NO_CONTENT;
             response
         }
-        Err(problem) => refuse(problem, &mut request.body).await,
+        Err(problem) => refuse(problem, &request.head.headers, &mut request.body).await,
     }
 }
 

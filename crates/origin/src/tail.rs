@@ -3,6 +3,8 @@
 //!
 //! It never touches the store: what the ring does not know, [`Tail::slot`] says so.
 
+pub mod flight;
+
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use headwater_model::row::Row;
 use headwater_model::{Pipeline, Rendition, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::tail::flight::{Flight, Flights};
 
 /// Fewest slots of a ring: the live window of an event with 2 s segments, twice.
 const SLOTS_MIN: u64 = 64;
@@ -78,6 +82,8 @@ pub struct Tail {
     last_arrival: AtomicU64,
     waiters: Mutex<HashMap<u64, Arc<Notify>>>,
     inits: ArcSwap<Vec<InitOf>>,
+    /// What is still arriving.
+    pub flights: Flights,
 }
 
 /// A pipeline's init segment and what it says.
@@ -109,6 +115,7 @@ impl Tail {
             last_arrival: AtomicU64::new(0),
             waiters: Mutex::default(),
             inits: ArcSwap::default(),
+            flights: Flights::default(),
         }
     }
 
@@ -117,10 +124,22 @@ impl Tail {
         self.known_from.fetch_max(number, Ordering::Release);
     }
 
+    /// Makes an upload that is still arriving known; `false` if it cannot be followed.
+    pub fn take_off(&self, flight: &Arc<Flight>) -> bool {
+        let added = self.flights.take_off(flight);
+        if added {
+            self.note_arrival(flight.row.first);
+        }
+        added
+    }
+
+    fn note_arrival(&self, stamp: Timestamp) {
+        self.last_arrival.fetch_max(u64::try_from(stamp.nanos()).unwrap_or(0), Ordering::AcqRel);
+    }
+
     /// Records a candidate. Called by one thread at a time.
     pub fn record(&self, number: u64, row: &Row) {
-        let arrival = u64::try_from(row.published.nanos()).unwrap_or(0);
-        self.last_arrival.fetch_max(arrival, Ordering::AcqRel);
+        self.note_arrival(row.published);
         let place = self.place(number);
         let mut rows = match place.load_full() {
             Some(slot) if slot.number == number => slot.rows.clone(),

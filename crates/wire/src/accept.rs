@@ -8,13 +8,15 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::limits::{BACKLOG, CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX, SEND_TIMEOUT};
+use crate::limits::{
+    BACKLOG, CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX, READ_BYTES_MAX, SEND_TIMEOUT,
+    UPLOAD_READ_BYTES_MAX,
+};
 use crate::socket::{Phase, Progress, Socket};
-use crate::{Handler, Inbound, Problem, Request};
+use crate::{Handler, Inbound, Request};
 
 /// What a client's half-closed connection means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,14 +117,19 @@ async fn connection<H: Handler>(
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SEND_TIMEOUT));
     let progress = Progress::default();
-    let io = TokioIo::new(Socket::new(stream, progress.clone()));
+    let read_max = if half_close == HalfClose::Answer { UPLOAD_READ_BYTES_MAX } else { READ_BYTES_MAX };
+    let io = TokioIo::new(Socket::new(stream, progress.clone(), read_max));
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        let refusal = progress.refusal(&request);
         progress.set(Phase::Busy);
         let (head, body) = request.into_parts();
         let request = Request { head, body: Inbound::new(body), peer };
         let (handler, progress) = (&handler, &progress);
         async move {
-            let response = handler.handle(request).await;
+            let response = match refusal {
+                Some(refusal) => refusal.into(),
+                None => handler.handle(request).await,
+            };
             progress.set(Phase::Idle);
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -131,26 +138,12 @@ async fn connection<H: Handler>(
     builder.header_read_timeout(None).half_close(half_close == HalfClose::Answer);
     builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
     let mut connection = builder.serve_connection(io, service);
-    let ended = tokio::select! {
+    let _ = tokio::select! {
         ended = &mut connection => ended,
         () = drain.started() => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
         }
     };
-    if ended.is_err() && progress.get() == Phase::Head {
-        answer_late_head(connection.into_parts().io.into_inner()).await;
-    }
-}
-
-/// 408 for a head that did not come in time: hyper only closes.
-async fn answer_late_head(mut socket: Socket) {
-    let detail = format!("the request head was not complete after {} s; send it in one piece", HEAD_TIMEOUT.as_secs());
-    let json = Problem::new(408, "head-timeout", "Request head too slow", detail).to_json();
-    let head = format!(
-        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        json.len()
-    );
-    let _ = socket.write_all(&[head.as_bytes(), &json].concat()).await;
-    let _ = socket.shutdown().await;
+    connection.into_parts().io.into_inner().linger().await;
 }

@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod body;
 pub mod client;
+pub mod guard;
 pub mod limits;
 pub mod problem;
 mod socket;

@@ -14,8 +14,22 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// For which a reader may leave sent bytes unacknowledged before its connection is dropped: a stalled reader pins the
 /// body it reads.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection is read, and its bytes thrown away, after an answer that came before the request's end: a
+/// close with unread bytes resets the connection, and the client never sees why.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many bytes are thrown away then.
+pub const LINGER_BYTES_MAX: usize = 16 << 20;
 /// Largest request head. Real ones stay under 4 KiB; CMCD adds some hundred bytes. Past it: 431.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of one read where nothing is uploaded: requests are small, and buffers grow with reads.
+pub const READ_BYTES_MAX: usize = 8 * 1024;
+/// Most bytes of one read where uploads come: a slab of the store, so that each read fills one.
+pub const UPLOAD_READ_BYTES_MAX: usize = 64 * 1024;
+/// Longest request target: the least that RFC 9110 §4.1 asks of everyone, for queries with much CMCD. Past it: 414.
+/// Paths of over 1,024 bytes name nothing (contract §2) and are told so by the listener.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Longest extension of one chunk of a body: nobody is known to send any.
+pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
 /// Most header lines of a request. Past it: 431.
 pub const HEADERS_MAX: usize = 64;
 /// Connections of one listener: thrice the 10,000 held requests that a popular event brings.

@@ -149,8 +149,7 @@ mod tests {
     use super::*;
 
     fn line(pipeline: &str, alive: bool, last: u64) -> LineStatus {
-        let mut tally = headwater_rig::status::Tally::default();
-        tally.last_number = Some(last);
+        let tally = headwater_rig::status::Tally { last_number: Some(last), ..Default::default() };
         LineStatus { pipeline: pipeline.into(), alive, damage: None, tally }
     }
 

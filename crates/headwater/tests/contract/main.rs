@@ -9,6 +9,7 @@ mod documents;
 mod finality;
 mod hold;
 mod inspection;
+mod masks;
 mod names;
 mod process;
 mod publish;

@@ -1,6 +1,5 @@
 //! Other people's programs: found or named with the way to install them, and ended when the test ends.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -77,16 +76,16 @@ impl Drop for Program {
     }
 }
 
-/// `name` as a command.
+/// `name` as a command, by its full path.
 ///
 /// # Panics
 /// If it is not installed.
-pub fn command(name: impl AsRef<OsStr>) -> Command {
+pub fn command(name: impl AsRef<Path>) -> Command {
     let name = name.as_ref();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = Path::new(name).is_file() || std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    assert!(found, "{} is not installed; run `cargo xtask setup`", name.display());
-    Command::new(name)
+    // An absolute name replaces the folder that it is joined to.
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+    Command::new(found.unwrap_or_else(|| panic!("{} is not installed; run `cargo xtask setup`", name.display())))
 }
 
 /// A program that `cargo xtask setup` puts into `.tools`.

@@ -1,8 +1,12 @@
 //! The answer to a reader: headers, conditions, ranges (RFC 9110), always with an explicit `Cache-Control`.
 
+mod flight;
+
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::event::Event;
 use headwater_model::row::{Object, Row};
@@ -13,9 +17,12 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::Origin;
+use crate::admit::Refusal;
+use crate::deliver::cmsd;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
 use crate::tail::Candidate;
+use crate::tail::flight::Flight;
 
 /// The methods of this listener.
 pub const ALLOWED: &str = "GET, HEAD, OPTIONS";
@@ -41,6 +48,8 @@ pub struct Answer {
     pub class: Class,
     freshness: Freshness,
     media: Option<Media>,
+    /// Media that is still arriving.
+    flight: Option<Arc<Flight>>,
     /// A document made for this answer.
     json: Option<String>,
     event: Option<Arc<Event>>,
@@ -51,40 +60,66 @@ struct Media {
     body: Body,
     /// `memory` or `store`, for `Cache-Status`.
     source: &'static str,
+    /// What the rendition's init segment says it is.
+    kind: Option<TrackKind>,
+}
+
+/// Why there are no bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Rows 11 and 12: the store is under stress.
+    #[error("not admitted: {0:?}")]
+    Refused(Refusal),
+    /// As the store says.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads from the store if `class` is admitted, and tells the admission how long it took.
+async fn read(origin: &Origin, row: &Row, class: Class) -> Result<Body, ReadError> {
+    let started = origin.clock.monotonic();
+    let permit = origin.admission.admit(class, row.size, started).map_err(ReadError::Refused)?;
+    let body = origin.store.read(row, 0..row.size).await;
+    drop(permit);
+    let now = origin.clock.monotonic();
+    origin.admission.sample(now.saturating_sub(started), now);
+    Ok(body?)
 }
 
 impl Answer {
     /// An answer without media.
     #[must_use]
     pub fn refusal(outcome: Outcome, ttl: Ttl) -> Self {
-        Self { outcome, class: Class::Unknown, freshness: Freshness::For(ttl), media: None, json: None, event: None }
+        let freshness = Freshness::For(ttl);
+        Self { outcome, class: Class::Unknown, freshness, media: None, flight: None, json: None, event: None }
     }
 
-    /// A candidate's bytes; for HEAD they are not read.
+    /// A candidate's bytes, from memory or, if `class` is admitted, from the store; for HEAD they are not read.
     ///
     /// # Errors
-    /// As the store says.
+    /// Not admitted, or as the store says.
     pub async fn media(
         origin: &Origin,
         row: Candidate,
         outcome: Outcome,
         freshness: Freshness,
         method: &Method,
-    ) -> Result<Self, StoreError> {
+        class: Class,
+    ) -> Result<Self, ReadError> {
         let (body, source) = match origin.store.hot(&row) {
             Some(body) => (body, "memory"),
             None if method == Method::HEAD => (Body::default(), "store"),
-            None => (origin.store.read(&row, 0..row.size).await?, "store"),
+            None => (read(origin, &row, class).await?, "store"),
         };
-        let media = Some(Media { row, body, source });
-        Ok(Self { outcome, class: Class::Unknown, freshness, media, json: None, event: None })
+        let media = Some(Media { row, body, source, kind: None });
+        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None })
     }
 
     /// A document that no cache may keep.
     #[must_use]
     pub fn json(json: String) -> Self {
         let (outcome, class, freshness) = (Outcome::Hit, Class::Unknown, Freshness::Never);
-        Self { outcome, class, freshness, media: None, json: Some(json), event: None }
+        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None }
     }
 
     /// Never to be cached.
@@ -93,7 +128,16 @@ impl Answer {
         Self { freshness: Freshness::Never, ..self }
     }
 
-    /// Of this kind.
+    /// Of a rendition whose track is of this kind.
+    #[must_use]
+    pub fn kind(mut self, kind: Option<TrackKind>) -> Self {
+        if let Some(media) = &mut self.media {
+            media.kind = kind;
+        }
+        self
+    }
+
+    /// Of this class.
     #[must_use]
     pub fn class(self, class: Class) -> Self {
         Self { class, ..self }
@@ -108,12 +152,12 @@ impl Answer {
     /// Whose candidate is served.
     #[must_use]
     pub fn pipeline(&self) -> Option<&Pipeline> {
-        self.media.as_ref().map(|media| &media.row.key.pipeline)
+        self.row().map(|row| &row.key.pipeline)
     }
 
-    /// The response to a request of `method` with `headers`.
+    /// The response to a request of `method` with `headers` that took `spent` to answer.
     #[must_use]
-    pub fn into_response(self, method: &Method, headers: &HeaderMap) -> Response {
+    pub fn into_response(self, method: &Method, headers: &HeaderMap, spent: Duration) -> Response {
         let mut response = Response::new(Outbound::Empty);
         let out = response.headers_mut();
         out.reserve(24);
@@ -121,7 +165,7 @@ impl Answer {
         out.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
         if let Some(event) = &self.event {
             out.insert(CACHE_VERSION, event.cache_version.into());
-            out.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
+            out.insert(NOTIFICATIONS, notifications(event, self.row()));
         }
         cors(out);
         if let Some(json) = self.json {
@@ -132,8 +176,15 @@ impl Answer {
             }
             return response;
         }
+        if let Some(flight) = &self.flight {
+            flight::follow(&mut response, flight);
+            return response;
+        }
         let Some(media) = self.media else { return refused(response, self.outcome, method) };
         describe(out, &media);
+        if let Some(event) = &self.event {
+            hint(out, &media, event, self.outcome, spent);
+        }
         match condition(headers, &media.row) {
             Condition::NotModified => {
                 out.remove(header::CONTENT_TYPE);
@@ -147,11 +198,11 @@ impl Answer {
 }
 
 /// What rides on the answer: on a segment what holds at it, else the latest set (contract §6).
-fn notifications(event: &Event, media: Option<&Media>) -> HeaderValue {
+fn notifications(event: &Event, row: Option<&Row>) -> HeaderValue {
     if event.notifications.is_empty() {
         return HeaderValue::from_static("rev=0");
     }
-    let set = match media.map(|media| &media.row.key.object) {
+    let set = match row.map(|row| &row.key.object) {
         Some(Object::Segment { number, .. }) => event.notifications.as_of(*number),
         _ => event.notifications.latest(),
     };
@@ -227,9 +278,11 @@ fn refused(mut response: Response, outcome: Outcome, method: &Method) -> Respons
     *response.status_mut() = StatusCode::from_u16(outcome.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let text = format!("{}: {}\n", outcome.word(), outcome.meaning());
     let headers = response.headers_mut();
-    if outcome == Outcome::Unavailable {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
+    match outcome {
+        Outcome::Unavailable => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+        Outcome::Shed => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5")),
+        _ => None,
+    };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_LENGTH, text.len().into());
@@ -264,6 +317,20 @@ fn describe(headers: &mut HeaderMap, media: &Media) {
     }
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// What players and edges may use, and need not: CMSD and `Server-Timing`.
+fn hint(headers: &mut HeaderMap, media: &Media, event: &Event, outcome: Outcome, spent: Duration) {
+    let held = (outcome == Outcome::Held).then_some(spent);
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("cmsd-static", cmsd::fixed(&media.row, event, media.kind, held));
+    set("cmsd-dynamic", cmsd::of_this_answer(&media.row, spent));
+    let word = if held.is_some() { "hold" } else { "origin" };
+    set("server-timing", format!("{word};dur={:.3}", spent.as_secs_f64() * 1000.0));
 }
 
 fn etag(row: &Row) -> String {

@@ -4,16 +4,24 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use headwater_model::row::Digest;
 use headwater_store::Body;
 use headwater_store::slab::{Admission, Pool};
 use headwater_wire::{BodyError, Inbound, Problem};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long an upload waits for memory before it is refused. The 2 s that a write may take (contract §4) are for the
-/// store; a body takes at least this long to arrive when that many others do.
+use crate::publish::follow::Followed;
+
+/// How long an upload waits for its first memory before it is refused. The 2 s that a write may take (contract §4) are
+/// for the store; a body takes at least this long to arrive when that many others do.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
+/// How long one that has some waits for more: it keeps others from what it holds.
+const GROWTH_WAIT: Duration = Duration::from_secs(2);
+/// How long one upload may draw on the last memory, for which the others wait: they must get it before they give up.
+const TURN_MAX: Duration = Duration::from_secs(4);
 
 /// A whole upload.
 pub struct Received {
@@ -23,27 +31,47 @@ pub struct Received {
     pub digest: Digest,
     /// Its share of the memory, to be held until the store has the bytes.
     pub admission: Admission,
+    /// Those who have followed it so far. Dropping it tells them that the upload has died.
+    pub followed: Option<Followed>,
 }
 
-/// Reads the body to its end.
+/// Reads the body to its end, and shows what has come to those who may follow it.
 ///
 /// # Errors
 /// 400 cut short or a wrong digest, 408 too slow, 413 too large, 503 no memory. Nothing is kept.
-pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, limit: u64) -> Result<Received, Problem> {
+pub async fn receive(
+    inbound: &mut Inbound,
+    headers: &HeaderMap,
+    pool: &Pool,
+    limit: u64,
+    mut followed: Option<Followed>,
+) -> Result<Received, Problem> {
     let wanted = claimed_sha256(headers)?;
-    let writer = tokio::time::timeout(MEMORY_WAIT, pool.writer(inbound.length())).await;
-    let Ok(mut writer) = writer else { return Err(no_memory()) };
+    let Ok(mut writer) = timeout(MEMORY_WAIT, pool.writer(inbound.length())).await else {
+        return Err(no_memory(MEMORY_WAIT));
+    };
     let mut sha = wanted.as_ref().map(|_| Sha256::new());
-    while let Some(frame) = inbound.frame().await {
-        let frame = frame.map_err(broken)?;
+    let mut turn_ends = None;
+    while let Some(frame) = next(inbound, turn_ends).await? {
         if writer.len() + frame.len() as u64 > limit {
             return Err(too_large(limit));
         }
         if let Some(sha) = &mut sha {
             sha.update(&frame);
         }
-        if tokio::time::timeout(MEMORY_WAIT, writer.push(&frame)).await.is_err() {
-            return Err(no_memory());
+        if timeout(GROWTH_WAIT, writer.push(&frame)).await.is_err() {
+            return Err(no_memory(GROWTH_WAIT));
+        }
+        if turn_ends.is_none() && writer.has_turn() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a deadline of the wire, on the monotonic clock of the runtime"
+            )]
+            let now = Instant::now();
+            turn_ends = Some(now + TURN_MAX);
+        }
+        if let Some(followed) = &mut followed {
+            followed.grown(&mut writer);
         }
     }
     if let (Some(sha), Some((field, wanted))) = (sha, wanted)
@@ -53,7 +81,16 @@ pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, li
         return Err(Problem::new(400, "wrong-digest", "The body does not match its digest", detail).field(field));
     }
     let (body, digest, admission) = writer.finish();
-    Ok(Received { body, digest, admission })
+    Ok(Received { body, digest, admission, followed })
+}
+
+/// The next frame. Memory that others wait for is not lent past `turn_ends`.
+async fn next(inbound: &mut Inbound, turn_ends: Option<Instant>) -> Result<Option<Bytes>, Problem> {
+    let frame = match turn_ends {
+        None => inbound.frame().await,
+        Some(end) => timeout_at(end, inbound.frame()).await.map_err(|_| no_memory(TURN_MAX))?,
+    };
+    frame.transpose().map_err(broken)
 }
 
 /// The SHA-256 that `Content-Digest` or `Repr-Digest` (RFC 9530) claims, with the field's name. Other algorithms are
@@ -91,8 +128,7 @@ pub fn too_large(limit: u64) -> Problem {
     Problem::new(413, "body-too-large", "The body is too large", detail)
 }
 
-fn no_memory() -> Problem {
-    let detail =
-        format!("uploads in progress hold all of upload_bytes and {} s have passed; try again", MEMORY_WAIT.as_secs());
+fn no_memory(waited: Duration) -> Problem {
+    let detail = format!("uploads in progress hold all of upload_bytes, for {} s; try again", waited.as_secs());
     Problem::new(503, "no-memory", "No memory for another upload", detail).header(http::header::RETRY_AFTER, "1")
 }

@@ -8,17 +8,19 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
         row: Candidate::alone(row),
         body: Body::from(bytes::Bytes::from_static(b"0123456789")),
         source: "memory",
+        kind: None,
     });
     let answer = Answer {
         outcome: Outcome::Hit,
         class: Class::Live,
         freshness: Freshness::Immutable,
         media,
+        flight: None,
         json: None,
         event: None,
     };
     let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-    answer.into_response(&method, &headers)
+    answer.into_response(&method, &headers, Duration::ZERO)
 }
 
 fn header(response: &Response, name: &str) -> String {
@@ -85,13 +87,14 @@ fn conditions_go_in_their_order() {
 fn head_has_the_same_headers_and_no_body() {
     let (get, head) = (answer(&[], Method::GET), answer(&[], Method::HEAD));
     assert_eq!(get.headers(), head.headers());
-    assert_eq!((get.body().len(), head.body().len()), (10, 0));
+    assert_eq!((get.body().length(), head.body().length()), (Some(10), Some(0)));
 }
 
 #[test]
 fn a_ttl_is_told_in_seconds_and_in_milliseconds() {
     let told = |ttl| {
-        let response = Answer::refusal(Outcome::TooEarly, ttl).into_response(&Method::GET, &HeaderMap::new());
+        let response =
+            Answer::refusal(Outcome::TooEarly, ttl).into_response(&Method::GET, &HeaderMap::new(), Duration::ZERO);
         (header(&response, "cache-control"), header(&response, "headwater-max-age-ms"))
     };
     use headwater_model::Millis;

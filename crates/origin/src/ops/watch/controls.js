@@ -6,14 +6,14 @@ const POLL_MS = 1000;
 // How many segments a click damages: enough to see it, and it heals by itself.
 const SEGMENTS = 6;
 const FAULTS = [
-  ['short', 'lose frames'],
-  ['missing', 'leave segments out'],
-  ['late', 'be 3 s late'],
+  ['short', 'lost frames'],
+  ['missing', 'no segments'],
+  ['late', '3 s late'],
   ['shifted', 'wrong times'],
   ['garbled', 'broken boxes'],
   ['incomplete', 'cut-off bytes'],
-  ['filler', 'send a slate'],
-  ['truncated', 'break off uploads'],
+  ['filler', 'a slate'],
+  ['truncated', 'cut-off uploads'],
 ];
 
 export class Controls {
@@ -27,7 +27,7 @@ export class Controls {
   }
 
   #card(name, colour) {
-    const state = make('span', { className: 'state unknown', textContent: 'not seen yet' });
+    const state = make('span', { className: 'state unknown', textContent: 'nothing served yet' });
     const label = name.toUpperCase();
     const title = make('h2', {}, make('span', {}, 'Pipeline ', make('b', { textContent: label })), state);
     const kill = make('button', { id: `kill-${name}`, className: 'kill', type: 'button', textContent: 'Kill', ariaLabel: `Kill pipeline ${label}` });
@@ -89,7 +89,7 @@ export class Controls {
       const card = this.#cards.get(line.pipeline);
       if (!card) continue;
       const words = FAULTS.find(([value]) => value === line.damage?.fault)?.[1] ?? '';
-      const [state, text] = !line.alive ? ['dead', 'down'] : line.damage ? ['damaged', `told to ${words}`] : ['', 'publishing'];
+      const [state, text] = !line.alive ? ['dead', 'down'] : line.damage ? ['damaged', `damaged: ${words}`] : ['', 'publishing'];
       card.state.className = `state ${state}`;
       if (card.state.textContent !== text) card.state.textContent = text;
       card.buttons.hidden = false;

@@ -1,7 +1,7 @@
 // Talks to the origin: what time it is there, which segment is being made, and segments themselves with the answers
 // that a live origin gives (not yet, never, ask again). Knows nothing of playback.
 
-// A segment that was waited for and came this much after its time counts as late.
+// A segment that was not there this much after its time counts as late.
 export const LATE_MS = 500;
 // A request for the segment being made is sent this long before its time: the origin holds it until it is there.
 const ASK_AHEAD_MS = 1500;
@@ -126,7 +126,7 @@ export class LiveEvent {
     try {
       const response = await fetch(this.mediaUrl(rendition, number), { cache: 'no-store', signal: patience.signal });
       clearTimeout(timer);
-      return response.ok ? await this.#read(response, rendition, number, false) : null;
+      return response.ok ? await this.#read(response, rendition, number) : null;
     } catch {
       return null;
     }
@@ -136,12 +136,12 @@ export class LiveEvent {
   async segment(rendition, number, signal) {
     const ahead = Math.min(this.duration, ASK_AHEAD_MS, this.document.hold_max_ms / 2);
     await pause(this.due(number) - ahead - this.clock.now(), signal);
-    const waited = this.clock.now() < this.due(number);
-    for (let failures = 0; ; ) {
+    const asked = this.clock.now();
+    for (let failures = 0, tries = 0; ; tries++) {
       let wait;
       try {
         const response = await fetch(this.mediaUrl(rendition, number), { cache: 'no-store', signal });
-        if (response.ok) return await this.#read(response, rendition, number, waited);
+        if (response.ok) return await this.#read(response, rendition, number, asked, tries);
         if (response.status !== 404 && response.status !== 503) {
           return { rendition, number, gone: true, ...this.#facts(response) };
         }
@@ -155,11 +155,13 @@ export class LiveEvent {
     }
   }
 
-  async #read(response, rendition, number, waited) {
+  // `asked` is when it was first asked for, `tries` how many answers said that it was not there.
+  async #read(response, rendition, number, asked = Infinity, tries = 0) {
     const bytes = await response.arrayBuffer();
+    const facts = this.#facts(response);
     const lateMs = this.clock.now() - this.due(number);
-    const late = waited && lateMs > LATE_MS;
-    return { rendition, number, bytes, waited, lateMs, late, ...this.#facts(response) };
+    const late = lateMs > LATE_MS && (tries > 0 || facts.outcome === 'held');
+    return { rendition, number, bytes, waited: asked < this.due(number), lateMs, late, ...facts };
   }
 
   #facts(response) {

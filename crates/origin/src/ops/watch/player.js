@@ -13,7 +13,8 @@ const DRIFT_MS = { most: 400, least: 80 };
 const SPEED = { normal: 1, faster: 1.03, slower: 0.98 };
 // Further behind than this many segments the player joins anew: a tab that slept.
 const LOST_SEGMENTS = 5;
-const TICK_MS = 200;
+const TICK_MS = 100;
+// A hole of some lost frames: played over, not counted as an end.
 const GAP_S = 0.15;
 
 // One kind of media: its source buffer and the loop that fills it.
@@ -162,8 +163,8 @@ export class Player {
   }
 
   // The segment on screen.
-  number() {
-    const since = this.base + this.video.currentTime * 1000 - this.event.epoch;
+  number(time = this.video.currentTime) {
+    const since = this.base + time * 1000 - this.event.epoch;
     return this.event.document.start_number + Math.floor(since / this.event.duration + 1e-6);
   }
 
@@ -175,12 +176,11 @@ export class Player {
   // How much is in hand, in milliseconds.
   buffer() {
     const { buffered, currentTime } = this.video;
+    let end = currentTime;
     for (let i = 0; i < buffered.length; i++) {
-      if (buffered.start(i) - GAP_S <= currentTime && currentTime < buffered.end(i)) {
-        return (buffered.end(i) - currentTime) * 1000;
-      }
+      if (buffered.start(i) - GAP_S <= end) end = Math.max(end, buffered.end(i));
     }
-    return 0;
+    return (end - currentTime) * 1000;
   }
 
   // The oldest segment worth having for a start at the usual distance, or the oldest after it that is there.
@@ -218,13 +218,7 @@ export class Player {
       }
     }
     // The start was slower than the stream: catch up with it.
-    const lost = buffered.length && target > buffered.end(buffered.length - 1) + 2;
-    if (lost && this.#allBehind(target)) this.#rejoin();
-  }
-
-  #allBehind(target) {
-    const now = this.event.document.start_number + Math.floor((this.base + target * 1000 - this.event.epoch) / this.event.duration);
-    return Object.values(this.tracks).every((track) => track.next < now);
+    if (Object.values(this.tracks).every((track) => track.next < this.number(target) - 1)) this.#rejoin();
   }
 
   #rejoin() {
@@ -244,8 +238,8 @@ export class Player {
   // Over a hole that will not be filled.
   #jump() {
     const { buffered, currentTime } = this.video;
-    if (this.buffer() > GAP_S * 1000) return;
     for (let i = 0; i < buffered.length; i++) {
+      if (buffered.start(i) <= currentTime && currentTime < buffered.end(i) - GAP_S) return;
       if (buffered.start(i) > currentTime) {
         this.video.currentTime = buffered.start(i) + 0.01;
         return;

@@ -2,7 +2,7 @@
 
 const COLUMNS = 30;
 const SCREEN_MARKS = [
-  ['held', 'held: asked for before it was there'],
+  ['held', 'asked for before it was there'],
   ['late', 'late'],
   ['defective', 'defective'],
   ['missing', 'missing'],
@@ -54,8 +54,10 @@ export class Strips {
   #rows = new Map();
   #segments = new Map();
 
-  constructor(event, colours) {
+  // `order` lists the renditions from top to bottom.
+  constructor(event, order, colours) {
     this.event = event;
+    this.order = order;
     this.colours = colours;
     this.root = byId('strips');
     const legend = colours.names.map((name) => this.#sample(colours.of(name), name.toUpperCase(), `pipeline ${name.toUpperCase()}`));
@@ -83,23 +85,25 @@ export class Strips {
     const cells = Array.from({ length: COLUMNS }, () => make('span', { className: 'cell' }));
     const box = make('div', { className: 'cells', role: 'img' }, ...cells);
     const name = make('span', { className: 'name', textContent: rendition });
-    this.root.append(make('div', { className: 'strip' }, name, box));
-    this.#rows.set(rendition, { box, cells });
+    this.#rows.set(rendition, { row: make('div', { className: 'strip' }, name, box), box, cells });
+    const inOrder = this.order.filter((id) => this.#rows.has(id)).map((id) => this.#rows.get(id).row);
+    this.root.replaceChildren(...inOrder);
   }
 
-  // `shown` is the segment on screen; the newest stands at the right.
-  draw(shown) {
+  // `shown` is the segment on screen, `playing` the renditions that are played; the newest stands at the right.
+  draw(shown, playing) {
     const newest = this.event.current();
     const done = 1 - (this.event.due(newest) - this.event.clock.now()) / this.event.duration;
     for (const [rendition, { box, cells }] of this.#rows) {
       const segments = this.#segments.get(rendition);
+      const active = playing.includes(rendition);
       let missing = 0;
       cells.forEach((cell, index) => {
         const number = newest - COLUMNS + 1 + index;
         const segment = segments.get(number);
-        const coming = !segment && number >= newest - 1;
+        const coming = active && !segment && number >= newest - 1;
         const classes = segment ? [this.colours.of(segment.pipeline), ...marks(segment)] : coming ? ['coming'] : [];
-        if (number === shown) classes.push('shown');
+        if (active && number === shown) classes.push('shown');
         if (segment?.gone) missing++;
         set(cell, 'className', ['cell', ...classes].join(' '));
         set(cell, 'textContent', segment ? (segment.gone ? '×' : segment.pipeline?.toUpperCase() ?? '') : '');
@@ -135,25 +139,25 @@ export function notice(text) {
   set(byId('notice'), 'textContent', text);
 }
 
-// The one sentence that says what a viewer sees. `lines` is null without a rig.
-export function drawNow(segment, lines, colours) {
+// The one sentence that says what a viewer sees. `lines` is null without a rig; `unharmed` if nothing was lost so far.
+export function drawNow(segment, lines, colours, unharmed) {
   if (!segment?.pipeline) return;
   const name = (pipeline) => pipeline.toUpperCase();
   const seen = segment.pipeline;
   const badge = byId('now-badge');
   set(badge, 'className', `badge ${colours.of(seen)}`);
   set(badge, 'textContent', name(seen));
-  set(byId('now'), 'textContent', sentence(seen, segment, lines, name));
+  set(byId('now'), 'textContent', sentence(seen, segment, lines, name, unharmed));
 }
 
-function sentence(seen, segment, lines, name) {
+function sentence(seen, segment, lines, name, unharmed) {
   if (segment.defects) return `You are watching ${name(seen)}, with a defect: no other pipeline has better.`;
   const down = (lines ?? []).filter((line) => !line.alive).map((line) => line.pipeline);
   const hurt = (lines ?? []).filter((line) => line.alive && line.damage).map((line) => line.pipeline);
-  if (lines && down.length === lines.length) return 'Every pipeline is down. The picture ends with what is in hand.';
-  if (down.includes(seen)) return `${name(seen)} has just gone down. What it published is still on screen.`;
-  if (down.length) return `${down.map(name).join(' and ')} is down. You are watching ${name(seen)} and missed nothing.`;
-  if (hurt.includes(seen)) return `${name(seen)} is failing. Its good segments are still on screen.`;
+  if (lines && down.length === lines.length) return 'Every pipeline is down. Revive one to go on.';
+  if (down.includes(seen)) return `${name(seen)} is down. Its last segments play out, then the others take over.`;
+  if (down.length) return `${down.map(name).join(' and ')} is down. You are watching ${name(seen)}${unharmed ? ' and missed nothing' : ''}.`;
+  if (hurt.includes(seen)) return `${name(seen)} is failing. Its last good segments play out.`;
   if (hurt.length) return `${hurt.map(name).join(' and ')} is failing. You are watching ${name(seen)} instead.`;
   return lines ? `All pipelines are well. You are watching ${name(seen)}.` : `You are watching pipeline ${name(seen)}.`;
 }

@@ -89,13 +89,14 @@ function offerSound(video) {
 }
 
 function explain(event, controls) {
-  const names = event.document.rules?.pipelines ?? event.document.pipelines;
+  const names = event.document.pipelines;
+  const count = ['No', 'One', 'Two', 'Three', 'Four'][names.length] ?? names.length;
   const each = (event.duration / 1000).toFixed(2).replace(/0+$/, '').replace(/\.$/, '');
-  byId('explain').textContent = `Each block is ${each} s of the programme, coloured by the pipeline it came from. The white frame is on screen; right of it is in hand.`;
+  byId('explain').textContent = `Each block is ${each} s of the programme, coloured by the pipeline it came from. The framed one is on screen; those right of it are in hand.`;
   if (!controls.lines) return;
   const [first] = names.map((name) => name.toUpperCase());
   byId('intro').replaceChildren(
-    `${names.length} pipelines publish the same programme; you see one stream. `,
+    `${count} pipelines publish the same programme; you see one stream. `,
     make('b', { textContent: `Kill ${first} and keep watching.` }),
   );
 }
@@ -109,7 +110,7 @@ async function run() {
   const controls = new Controls(event.document.pipelines, colours);
   await controls.follow();
   explain(event, controls);
-  const strips = new Strips(event, colours);
+  let strips = null;
   const video = byId('video');
   const player = new Player(video, event, (segment) => {
     const { number, rendition, pipeline, outcome } = segment;
@@ -122,6 +123,7 @@ async function run() {
 
   const renditions = await awaitRenditions(origin, player);
   const [first, ...more] = ['video', 'audio'].map((kind) => renditions.filter((rendition) => rendition.kind === kind));
+  strips = new Strips(event, renditions.map(({ id }) => id), colours);
   offerQualities(player, first);
   if (more[0]?.length) offerSound(video);
   notice('Joining the live edge …');
@@ -136,10 +138,10 @@ function draw(player, strips, controls, colours) {
   state.dropped = player.dropped;
   state.playing = player.hasStarted && !video.paused && video.readyState > 2;
   const shown = player.hasStarted ? player.number() : null;
-  strips.draw(shown);
+  strips.draw(shown, Object.values(player.tracks).map((track) => track.rendition.id));
   drawFacts(player);
   if (!player.hasStarted || state.error) return;
-  drawNow(strips.at(player.tracks.video.rendition.id, shown), controls.lines, colours);
+  drawNow(strips.at(player.tracks.video.rendition.id, shown), controls.lines, colours, !player.waiting && !player.dropped);
   notice(video.readyState > 2 ? '' : 'Waiting for the next segment …');
 }
 
