@@ -40,7 +40,7 @@ pub(crate) fn check(check: &Check, reply: &Reply, context: &Context<'_>) -> Resu
             }
             Ok(found.into_iter().flatten().collect())
         }
-        Check::Problem(status, word) => problem(*status, &context.values.fill(word)?, reply),
+        Check::Problem(status, word) => Ok(problem(*status, &context.values.fill(word)?, reply)),
         Check::Part(part, wanted) => {
             let got = value(part, reply);
             Ok(compare(part, wanted, got, context)?.into_iter().collect())
@@ -59,8 +59,12 @@ fn shown(value: Option<String>) -> String {
 }
 
 /// RFC 9457: a stable type, a title, the status, and the word somewhere in field or detail.
-fn problem(status: u16, word: &str, reply: &Reply) -> Result<Vec<Mismatch>, String> {
-    let mut found: Vec<_> = differs("status", &status.to_string(), &reply.status.to_string()).into_iter().collect();
+fn problem(status: u16, word: &str, reply: &Reply) -> Vec<Mismatch> {
+    // Of another status nothing more is to be expected.
+    if let Some(mismatch) = differs("status", &status.to_string(), &reply.status.to_string()) {
+        return vec![mismatch];
+    }
+    let mut found = Vec::new();
     let kind = shown(reply.header("content-type"));
     found.extend(differs("content-type", "application/problem+json", &kind));
     let document: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -75,7 +79,7 @@ fn problem(status: u16, word: &str, reply: &Reply) -> Result<Vec<Mismatch>, Stri
     if !says {
         found.push(Mismatch { expected: format!("field or detail names `{word}`"), got: document.to_string() });
     }
-    Ok(found)
+    found
 }
 
 /// A part as text; `None` if it is not there.

@@ -34,7 +34,13 @@ fn whole(answer: &Answer) -> String {
     for (name, value) in &reply.headers {
         text.push_str(&format!("\n    {name}: {value}"));
     }
-    let shown = String::from_utf8_lossy(&reply.body[..reply.body.len().min(500)]).into_owned();
-    text.push_str(&format!("\n    ({} bytes) {}", reply.body.len(), shown.trim_end().escape_debug()));
+    text.push_str(&format!("\n    ({} bytes) {}", reply.body.len(), excerpt(&reply.body)));
     text
+}
+
+/// The beginning of a text; of media nothing.
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(600)]).into_owned();
+    let is_text = text.chars().all(|letter| !letter.is_control() || letter.is_whitespace());
+    if is_text { text.trim_end().replace('\n', "\n    ") } else { String::new() }
 }
