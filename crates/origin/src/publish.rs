@@ -9,6 +9,7 @@ pub mod follow;
 pub mod inspect;
 mod notify;
 pub mod receive;
+mod remove;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ impl Handler for Publish {
         let method = request.head.method.clone();
         let response = match method {
             Method::PUT | Method::POST => put(&self.0, request).await,
-            Method::DELETE => delete(&self.0, request).await,
+            Method::DELETE => remove::delete(&self.0, request).await,
             Method::OPTIONS => options(),
             other => {
                 let detail =
@@ -378,31 +379,4 @@ fn lateness(origin: &Origin, upload: &Upload) -> Option<Lateness> {
     let (document, wall) = (&upload.event.document, origin.clock.wall());
     let past_deadline = wall > document.deadline(number, upload.event.rules_at(number));
     Some(Lateness { millis_late: wall.millis_since(document.expected(number)), past_deadline })
-}
-
-/// DELETE: removes a loose object; whatever else it names stays and the answer is the same (contract §4).
-async fn delete(origin: &Origin, mut request: Request) -> Response {
-    let removed = remove(origin, &request).await;
-    match removed {
-        Ok(()) => {
-            request.body.discard(DRAIN_BYTES_MAX).await;
-            let mut response = Response::new(Outbound::Empty);
-            *response.status_mut() = http::StatusCode::NO_CONTENT;
-            response
-        }
-        Err(problem) => refuse(problem, &request.head.headers, &mut request.body).await,
-    }
-}
-
-async fn remove(origin: &Origin, request: &Request) -> Result<(), Problem> {
-    let (route, pipeline) = admit(origin, &request.head, None, request.peer.ip())?;
-    let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else { return Ok(()) };
-    let event = live.event();
-    let target = route::target(&event.document, &route.path, |rendition| live.timescale(rendition));
-    let Some(object @ Object::Loose { .. }) = target.object() else { return Ok(()) };
-    let pipeline = pipeline.unwrap_or_else(|| event.document.rules.pipelines[0].clone());
-    match origin.store.remove(Key { event: event.id, object, pipeline }).await {
-        Ok(()) | Err(StoreError::Gone) => Ok(()),
-        Err(error) => Err(answer::store_problem(&error)),
-    }
 }

@@ -7,9 +7,10 @@ pub mod flight;
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use crate::deliver::answer::told::Told;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use headwater_media::init::Init;
 use headwater_model::document::Document;
@@ -32,6 +33,17 @@ pub struct Slot {
     pub number: u64,
     /// One record a pipeline, in any order.
     pub rows: Vec<Row>,
+    /// What an answer says of each record, written once and sent many times.
+    told: Box<[OnceLock<Told>]>,
+}
+
+impl Slot {
+    /// The records of segment `number`.
+    #[must_use]
+    pub fn new(number: u64, rows: Vec<Row>) -> Self {
+        let told = rows.iter().map(|_| OnceLock::new()).collect();
+        Self { number, rows, told }
+    }
 }
 
 /// One record of a segment, shared with the ring.
@@ -48,10 +60,16 @@ impl Candidate {
         (index < slot.rows.len()).then(|| Self { slot: Arc::clone(slot), index })
     }
 
+    /// What an answer says of the record.
+    #[must_use]
+    pub fn told(&self) -> &Told {
+        self.slot.told[self.index].get_or_init(|| Told::of(self))
+    }
+
     /// An object without a number as its own only candidate.
     #[must_use]
     pub fn alone(row: Row) -> Self {
-        Self { slot: Arc::new(Slot { number: 0, rows: vec![row] }), index: 0 }
+        Self { slot: Arc::new(Slot::new(0, vec![row])), index: 0 }
     }
 }
 
@@ -154,7 +172,7 @@ impl Tail {
         };
         rows.retain(|earlier| earlier.key.pipeline != row.key.pipeline);
         rows.push(row.clone());
-        place.store(Some(Arc::new(Slot { number, rows })));
+        place.store(Some(Arc::new(Slot::new(number, rows))));
     }
 
     /// What the ring knows of segment `number`.

@@ -200,9 +200,10 @@ impl Writer {
         if full.bytes.is_empty() {
             return;
         }
-        let small = full.home.is_some() && full.bytes.len() <= EXACT_BYTES_MAX;
-        // The short end of a body of unknown length moves out of its slab: it will live long, and a slab is worth
-        // keeping warm.
+        let is_part = full.home.is_some() || full.bytes.len() < full.bytes.capacity();
+        let small = is_part && full.bytes.len() <= EXACT_BYTES_MAX;
+        // The short end of a body of unknown length, or a piece of one that is followed, moves out of its buffer: it
+        // will live long, and a slab is worth keeping warm.
         self.chunks.push(if small { Bytes::copy_from_slice(&full.bytes) } else { Bytes::from_owner(full) });
     }
 

@@ -86,9 +86,9 @@ pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, half_clos
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (handler, drain) = (Arc::clone(&handler), drain.clone());
+                let (handler, drain, places) = (Arc::clone(&handler), drain.clone(), Arc::clone(&places));
                 tokio::spawn(async move {
-                    connection(stream, peer, handler, half_close, drain).await;
+                    connection(stream, peer, handler, half_close, drain, places).await;
                     drop(place);
                 });
             }
@@ -113,12 +113,13 @@ async fn connection<H: Handler>(
     handler: Arc<H>,
     half_close: HalfClose,
     drain: Drain,
+    places: Arc<Semaphore>,
 ) {
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SEND_TIMEOUT));
     let progress = Progress::default();
     let read_max = if half_close == HalfClose::Answer { UPLOAD_READ_BYTES_MAX } else { READ_BYTES_MAX };
-    let io = TokioIo::new(Socket::new(stream, progress.clone(), read_max));
+    let io = TokioIo::new(Socket::new(stream, progress.clone(), read_max, places));
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let refusal = progress.refusal(&request);
         progress.set(Phase::Busy);

@@ -14,10 +14,13 @@ use std::task::{Context, Poll, ready};
 use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::guard::{Guard, Refusal, Stop};
-use crate::limits::{HEAD_TIMEOUT, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT, SEND_TIMEOUT};
+use crate::limits::{
+    CROWDED_IDLE_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT, SEND_TIMEOUT, SPARE_CONNECTIONS,
+};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +70,11 @@ const REFUSED: &[u8] = b"GET * HTTP/1.1\r\nconnection: close\r\n\r\n";
 /// The same for HEAD, whose answer has no body.
 const REFUSED_HEAD: &[u8] = b"HEAD * HTTP/1.1\r\nconnection: close\r\n\r\n";
 
+#[expect(clippy::disallowed_methods, reason = "deadlines of the wire, on the monotonic clock of the runtime")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// The socket of one connection.
 pub(crate) struct Socket {
     stream: TcpStream,
@@ -84,12 +92,15 @@ pub(crate) struct Socket {
     timer: Pin<Box<Sleep>>,
     /// The phase that the timer was set for.
     timed: Option<Phase>,
+    /// When that phase's time is over.
+    ends: Instant,
+    /// Places for connections of the listener.
+    places: Arc<Semaphore>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, progress: Progress, read_max: usize) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "a deadline of the wire, on the monotonic clock of the runtime")]
-        let timer = Box::pin(sleep(IDLE_TIMEOUT));
+    pub(crate) fn new(stream: TcpStream, progress: Progress, read_max: usize, places: Arc<Semaphore>) -> Self {
+        let ends = now() + IDLE_TIMEOUT;
         Self {
             stream,
             progress,
@@ -99,8 +110,10 @@ impl Socket {
             stop: None,
             read_max,
             is_blocked: false,
-            timer,
-            timed: Some(Phase::Idle),
+            timer: Box::pin(sleep_until(ends)),
+            timed: None,
+            ends,
+            places,
         }
     }
 
@@ -149,11 +162,24 @@ impl Socket {
         };
         if self.timed != Some(phase) {
             self.timed = Some(phase);
-            #[expect(clippy::disallowed_methods, reason = "a deadline of the wire")]
-            let now = Instant::now();
-            self.timer.as_mut().reset(now + span);
+            self.ends = now() + span;
+            self.set_timer();
         }
-        self.timer.as_mut().poll(cx).is_ready().then_some(phase)
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let is_crowded = self.places.available_permits() < SPARE_CONNECTIONS;
+            if now() >= self.ends || (phase == Phase::Idle && is_crowded) {
+                return Some(phase);
+            }
+            self.set_timer();
+        }
+        None
+    }
+
+    /// An idle connection looks up from time to time whether its place is needed.
+    fn set_timer(&mut self) {
+        let look_up = now() + CROWDED_IDLE_TIMEOUT;
+        let next = if self.timed == Some(Phase::Idle) { self.ends.min(look_up) } else { self.ends };
+        self.timer.as_mut().reset(next);
     }
 
     fn refuse(&mut self, refusal: Refusal) {

@@ -103,6 +103,16 @@ impl Raw {
         rest
     }
 
+    /// Everything up to the server's end of the connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.0.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        let mut all = Vec::new();
+        self.0
+            .read_to_end(&mut all)
+            .unwrap_or_else(|error| panic!("after `{}`: {error}", String::from_utf8_lossy(&all)));
+        all
+    }
+
     /// The status of the next answer.
     pub fn status(&mut self) -> u16 {
         self.read_head().0

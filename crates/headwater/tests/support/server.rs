@@ -27,21 +27,27 @@ pub struct Server {
 impl Server {
     /// `headwater serve` with nothing stored.
     pub fn start() -> Self {
-        Self::start_in(std::sync::Arc::new(folder()), "serve")
+        Self::start_with(&[])
+    }
+
+    /// `headwater serve` with nothing stored and these options.
+    pub fn start_with(options: &[&str]) -> Self {
+        Self::start_in(std::sync::Arc::new(folder()), "serve", options)
     }
 
     /// `headwater demo`.
     pub fn demo() -> Self {
-        Self::start_in(std::sync::Arc::new(folder()), "demo")
+        Self::start_in(std::sync::Arc::new(folder()), "demo", &[])
     }
 
-    fn start_in(folder: std::sync::Arc<TempDir>, command: &str) -> Self {
+    fn start_in(folder: std::sync::Arc<TempDir>, command: &str, options: &[&str]) -> Self {
         let ready_file = folder.path().join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let any_port = "127.0.0.1:0";
         let mut server = Command::new(binary());
         server.arg(command).arg("--data").arg(folder.path().join("data"));
         server.args(["--publish", any_port, "--deliver", any_port, "--ops", any_port, "--ready-file"]).arg(&ready_file);
+        server.args(options);
         let mut program = Program::start(&mut server, &folder.path().join("headwater.log"));
         let ready = eventually("the ready file", || {
             if let Some(status) = program.ended() {
@@ -59,12 +65,12 @@ impl Server {
     /// Kills it as a power cut would, and starts another on the same data.
     pub fn kill_and_restart(mut self) -> Self {
         self.program.kill();
-        Self::start_in(self.folder.clone(), "serve")
+        Self::start_in(self.folder.clone(), "serve", &[])
     }
 
     /// Starts another on the same data, after this one has ended.
     pub fn restart(self) -> Self {
-        Self::start_in(self.folder.clone(), "serve")
+        Self::start_in(self.folder.clone(), "serve", &[])
     }
 
     /// SIGKILL.
@@ -90,6 +96,14 @@ impl Server {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.program.id()
+    }
+
+    /// Bytes of its resident memory.
+    pub fn memory(&self) -> usize {
+        let path = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident size");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of KiB") << 10
     }
 
     /// A folder that lives as long as the server.
@@ -118,6 +132,6 @@ fn folder() -> TempDir {
 }
 
 /// What users get if `cargo xtask` has built it, else what cargo has built beside the test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("HEADWATER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_headwater").into(), PathBuf::from)
 }

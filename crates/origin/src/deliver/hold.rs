@@ -227,5 +227,5 @@ pub async fn rows(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Res
 fn slot_of(rows: &[Row], number: u64) -> Option<Arc<Slot>> {
     let of = |row: &&Row| matches!(row.key.object, Object::Segment { number: other, .. } if other == number);
     let rows: Vec<Row> = rows.iter().filter(of).cloned().collect();
-    (!rows.is_empty()).then(|| Arc::new(Slot { number, rows }))
+    (!rows.is_empty()).then(|| Arc::new(Slot::new(number, rows)))
 }

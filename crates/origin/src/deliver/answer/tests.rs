@@ -1,3 +1,6 @@
+use headwater_model::Timestamp;
+
+use super::condition::etag;
 use super::*;
 use crate::testing::segment_row;
 
