@@ -21,6 +21,14 @@ pub fn bench(arguments: &[&str]) -> Result<()> {
     run(cargo(&["run", "--release", "--package", "headwater-bench", "--"]).args(arguments))
 }
 
+/// Plays the cases of `spec/` against a server that runs, as `arguments` say.
+///
+/// # Errors
+/// If the player does not build or a case fails.
+pub fn spec(arguments: &[&str]) -> Result<()> {
+    run(cargo(&["run", "--quiet", "--package", "headwater-spec", "--"]).args(arguments))
+}
+
 /// Runs each fuzz target for `seconds`, with random inputs on top of the corpus that `cargo test` replays.
 ///
 /// # Errors

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use xtask::step::Steps;
-use xtask::{bench, docs, fuzz, setup, suite, tidy};
+use xtask::{bench, docs, fuzz, setup, spec, suite, tidy};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
 
   setup            installs what the tests need and says what it does
   test [FILTER]    everything CI runs; with FILTER only the tests whose name contains it
+  spec [ARGS]      plays the cases of spec/ against a server: --url OPS_URL [FILTER…]; --list lists them
   tidy             checks the house rules
   bench [ARGS]     runs the side-by-side benchmarks (release build)
   docs             writes the generated pages under docs/
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         ["tidy"] => steps.run("tidy", tidy::run),
         ["test"] => suite::everything(&mut steps),
         ["test", filter] => suite::matching(&mut steps, filter),
+        // Without the closing lines: the player's own are the answer, and `--list` prints a table.
+        ["spec", rest @ ..] => return spec(rest).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         ["bench", rest @ ..] => steps.run("bench", || bench(rest)),
         ["docs"] => steps.run("docs", docs),
         ["fuzz"] => steps.run("fuzz", || fuzz("60")),

@@ -138,7 +138,7 @@ fn absent<'a>(view: &View<'a>, clocks: Clocks, arrival: Arrival, deadline: Times
     let segment = short(document);
     if clocks.wall < document.becomes_next(view.number) {
         let due = document.expected(view.number).millis_since(clocks.wall) - i128::from(document.early_guard_ms.0);
-        return Decision::Refuse(Outcome::TooEarly, Ttl::Exact(Millis(u64::try_from(due).unwrap_or(0))));
+        return Decision::Refuse(Outcome::TooEarly, Ttl::Exact(Millis(u64::try_from(due.max(0)).unwrap_or(u64::MAX))));
     }
     let past = clocks.wall > deadline;
     if is_hidden(view, past) {

@@ -32,8 +32,10 @@ impl Refused {
 /// Puts the upload's notifications in force from segment `number` on. Before the segment is recorded, so that nobody is
 /// served the segment without them.
 pub(super) async fn apply(origin: &Origin, upload: &Upload, number: u64, headers: &HeaderMap) -> Option<Refused> {
-    let field = headers.get(NOTIFY_HEADER)?;
-    let values = match parse(field) {
+    if !headers.contains_key(NOTIFY_HEADER) {
+        return None;
+    }
+    let values = match parse(headers) {
         Ok(values) => values,
         Err(why) => return Some(Refused(why)),
     };
@@ -64,8 +66,10 @@ fn with(event: &Event, values: &[(String, Value)], number: u64, oldest: u64) -> 
     Ok(state.map(|state| event.next(|event| event.notifications = state)))
 }
 
-fn parse(field: &HeaderValue) -> Result<Vec<(String, Value)>, String> {
-    let dictionary = Parser::new(field.as_bytes()).parse::<Dictionary>();
+/// Several lines are one field (RFC 9651 §4.2).
+fn parse(headers: &HeaderMap) -> Result<Vec<(String, Value)>, String> {
+    let lines: Vec<&[u8]> = headers.get_all(NOTIFY_HEADER).iter().map(HeaderValue::as_bytes).collect();
+    let dictionary = Parser::new(&lines.join(&b", "[..])).parse::<Dictionary>();
     let dictionary =
         dictionary.map_err(|error| format!("the field does not parse: {error}; write name=value, name=value"))?;
     let item = |(name, entry): (&sfv::Key, &ListEntry)| match entry {
@@ -79,14 +83,20 @@ fn parse(field: &HeaderValue) -> Result<Vec<(String, Value)>, String> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]
     fn a_field_is_a_dictionary_of_values() {
-        let values = parse(&HeaderValue::from_static("ad-break=\"30s\", rating=\"TV-14\", live")).unwrap();
-        assert_eq!(values.len(), 3);
+        let headers = |lines: &[&'static str]| {
+            let named = |line: &&'static str| (HeaderName::from_static(NOTIFY_HEADER), HeaderValue::from_static(line));
+            lines.iter().map(named).collect::<HeaderMap>()
+        };
+        assert_eq!(parse(&headers(&["ad-break=\"30s\", rating=\"TV-14\", live"])).unwrap().len(), 3);
+        assert_eq!(parse(&headers(&["ad-break=\"30s\"", "rating=\"TV-14\""])).unwrap().len(), 2);
         for bad in ["ad-break=", "Ad=1", "a=(1 2)", "=x"] {
-            assert!(parse(&HeaderValue::from_static(bad)).is_err(), "{bad}");
+            assert!(parse(&headers(&[bad])).is_err(), "{bad}");
         }
     }
 

@@ -50,7 +50,7 @@ pub async fn receive(
     let Ok(mut writer) = timeout(MEMORY_WAIT, pool.writer(inbound.length())).await else {
         return Err(no_memory(MEMORY_WAIT));
     };
-    let mut sha = wanted.as_ref().map(|_| Sha256::new());
+    let mut sha = (!wanted.is_empty()).then(Sha256::new);
     let mut turn_ends = None;
     while let Some(frame) = next(inbound, turn_ends).await? {
         if writer.len() + frame.len() as u64 > limit {
@@ -74,11 +74,8 @@ pub async fn receive(
             followed.grown(&mut writer);
         }
     }
-    if let (Some(sha), Some((field, wanted))) = (sha, wanted)
-        && sha.finalize().as_slice() != wanted
-    {
-        let detail = "the bytes received have another sha-256; send them again";
-        return Err(Problem::new(400, "wrong-digest", "The body does not match its digest", detail).field(field));
+    if let Some(sha) = sha {
+        check_digests(&wanted, sha.finalize().as_slice())?;
     }
     let (body, digest, admission) = writer.finish();
     Ok(Received { body, digest, admission, followed })
@@ -93,25 +90,37 @@ async fn next(inbound: &mut Inbound, turn_ends: Option<Instant>) -> Result<Optio
     frame.transpose().map_err(broken)
 }
 
-/// The SHA-256 that `Content-Digest` or `Repr-Digest` (RFC 9530) claims, with the field's name. Other algorithms are
+/// A SHA-256 with the name of the field that claims it.
+type Claimed = (&'static str, Vec<u8>);
+
+/// Each SHA-256 that `Content-Digest` and `Repr-Digest` (RFC 9530) claim, on however many lines. Other algorithms are
 /// left alone: SHA-256 of every body would cost as much as storing it.
-fn claimed_sha256(headers: &HeaderMap) -> Result<Option<(&'static str, Vec<u8>)>, Problem> {
+fn claimed_sha256(headers: &HeaderMap) -> Result<Vec<Claimed>, Problem> {
+    let mut claimed = Vec::new();
     for field in ["content-digest", "repr-digest"] {
-        let Some(value) = headers.get(field) else { continue };
-        let text = value.to_str().unwrap_or("");
-        let member = text.split(',').map(str::trim).find_map(|member| member.strip_prefix("sha-256="));
-        let Some(member) = member else { continue };
-        let decoded =
-            member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).and_then(|b64| BASE64.decode(b64).ok());
-        match decoded {
-            Some(bytes) if bytes.len() == 32 => return Ok(Some((field, bytes))),
-            _ => {
-                let detail = format!("`{text}` is no sha-256 digest; write sha-256=:BASE64: (RFC 9530)");
-                return Err(Problem::new(400, "bad-digest", "Malformed digest", detail).field(field));
-            }
+        let lines = headers.get_all(field).into_iter().filter_map(|value| value.to_str().ok());
+        let members = lines.flat_map(|line| line.split(',')).map(str::trim);
+        for member in members.filter_map(|member| member.strip_prefix("sha-256=")) {
+            claimed.push((field, sha256(field, member)?));
         }
     }
-    Ok(None)
+    Ok(claimed)
+}
+
+/// `:BASE64:`.
+fn sha256(field: &'static str, member: &str) -> Result<Vec<u8>, Problem> {
+    let base64 = member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
+    let decoded = base64.and_then(|base64| BASE64.decode(base64).ok()).filter(|bytes| bytes.len() == 32);
+    decoded.ok_or_else(|| {
+        let detail = format!("`{member}` is no sha-256 digest; write sha-256=:BASE64: (RFC 9530)");
+        Problem::new(400, "bad-digest", "Malformed digest", detail).field(field)
+    })
+}
+
+fn check_digests(claimed: &[Claimed], found: &[u8]) -> Result<(), Problem> {
+    let Some((field, _)) = claimed.iter().find(|(_, wanted)| wanted != found) else { return Ok(()) };
+    let detail = "the bytes received have another sha-256; send them again";
+    Err(Problem::new(400, "wrong-digest", "The body does not match its digest", detail).field(*field))
 }
 
 fn broken(error: BodyError) -> Problem {
