@@ -34,3 +34,13 @@ pub fn fuzz(seconds: &str) -> Result<()> {
     command.env("BOLERO_RANDOM_TEST_TIME_MS", millis).env("BOLERO_RANDOM_ITERATIONS", usize::MAX.to_string());
     run(&mut command)
 }
+
+/// Writes the generated pages under docs/ anew; the tests say when one is stale.
+///
+/// # Errors
+/// If the binary does not build.
+pub fn docs() -> Result<()> {
+    let mut command = cargo(&["test", "--package", "headwater", "--bin", "headwater", "docs::"]);
+    command.env("HEADWATER_UPDATE_DOCS", "1");
+    run(&mut command)
+}

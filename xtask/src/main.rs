@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use xtask::step::Steps;
-use xtask::{bench, fuzz, setup, suite, tidy};
+use xtask::{bench, docs, fuzz, setup, suite, tidy};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
@@ -12,6 +12,7 @@ cargo xtask COMMAND
   test [FILTER]    everything CI runs; with FILTER only the tests whose name contains it
   tidy             checks the house rules
   bench [ARGS]     runs the side-by-side benchmarks (release build)
+  docs             writes the generated pages under docs/
   fuzz [SECONDS]   runs each fuzz target for SECONDS (default 60)";
 
 fn main() -> ExitCode {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ["test"] => suite::everything(&mut steps),
         ["test", filter] => suite::matching(&mut steps, filter),
         ["bench", rest @ ..] => steps.run("bench", || bench(rest)),
+        ["docs"] => steps.run("docs", docs),
         ["fuzz"] => steps.run("fuzz", || fuzz("60")),
         ["fuzz", seconds] => steps.run("fuzz", || fuzz(seconds)),
         _ => {

@@ -29,6 +29,7 @@ const DVR_WINDOW_S: u64 = 600;
 /// As for `serve`; the data directory is a temporary one unless `--data` names another, and ports that are taken are
 /// replaced by free ones unless they were asked for.
 #[derive(ClapArgs, Clone, Debug, Default)]
+#[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
     serve: serve::Args,

@@ -3,12 +3,14 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Subcommand;
+use headwater_model::Tenant;
 use http::Method;
 use serde_json::Value;
 
-use crate::ops::{OpsArgs, call};
+use crate::ops::{EventRef, Ops, OpsArgs};
+use crate::table::{lines, table, text};
 
 /// Puts, shows, lists, ends and deletes events.
 #[derive(clap::Args)]
@@ -24,66 +26,50 @@ enum Command {
     /// Makes an event or replaces its document.
     Put {
         /// The event, as TENANT/EVENT or EVENT (of the tenant `live`).
-        event: String,
+        event: EventRef,
         /// The document as JSON; `-` reads standard input. Without it, the default document.
         document: Option<PathBuf>,
     },
     /// Shows an event.
     Show {
         /// The event, as TENANT/EVENT or EVENT.
-        event: String,
+        event: EventRef,
     },
     /// Lists the events of a tenant.
     List {
         /// The tenant.
         #[arg(default_value = "live")]
-        tenant: String,
+        tenant: Tenant,
     },
     /// Ends an event with its highest stored segment.
     End {
         /// The event, as TENANT/EVENT or EVENT.
-        event: String,
+        event: EventRef,
     },
     /// Deletes an event with its media.
     Delete {
         /// The event, as TENANT/EVENT or EVENT.
-        event: String,
+        event: EventRef,
     },
 }
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<()> {
-    let ops = &args.ops;
+    let ops = Ops::new(&args.ops)?;
     match args.command {
         Command::Put { event, document } => {
             let json = read_document(document)?;
-            print_event(ops, &call(ops, Method::PUT, &path(&event)?, json)?)
+            ops.show(&ops.send(Method::PUT, &event.path(""), json)?, show);
         }
-        Command::Show { event } => print_event(ops, &call(ops, Method::GET, &path(&event)?, Vec::new())?),
-        Command::List { tenant } => {
-            print_list(ops, &call(ops, Method::GET, &format!("/v1/tenants/{tenant}/events"), Vec::new())?)
-        }
-        Command::End { event } => {
-            print_event(ops, &call(ops, Method::POST, &format!("{}/end", path(&event)?), Vec::new())?)
-        }
+        Command::Show { event } => ops.show(&ops.get(&event.path(""))?, show),
+        Command::List { tenant } => ops.show(&ops.get(&format!("/v1/tenants/{tenant}/events"))?, list),
+        Command::End { event } => ops.show(&ops.send(Method::POST, &event.path("/end"), Vec::new())?, show),
         Command::Delete { event } => {
-            call(ops, Method::DELETE, &path(&event)?, Vec::new())?;
-            if ops.json {
-                println!("{}", serde_json::json!({"deleted": event}));
-            } else {
-                println!("{event} is deleted");
-            }
-            Ok(())
+            ops.send(Method::DELETE, &event.path(""), Vec::new())?;
+            ops.done("deleted", event.to_string().into(), &format!("{event} is deleted"));
         }
     }
-}
-
-fn path(event: &str) -> Result<String> {
-    let (tenant, name) = event.trim_matches('/').split_once('/').unwrap_or(("live", event));
-    if name.is_empty() || name.contains('/') {
-        bail!("`{event}` is no event; write TENANT/EVENT, or EVENT for the tenant `live`");
-    }
-    Ok(format!("/v1/tenants/{tenant}/events/{name}"))
+    Ok(())
 }
 
 fn read_document(document: Option<PathBuf>) -> Result<Vec<u8>> {
@@ -98,62 +84,47 @@ fn read_document(document: Option<PathBuf>) -> Result<Vec<u8>> {
     }
 }
 
-fn print_event(ops: &OpsArgs, event: &Value) -> Result<()> {
-    if ops.json {
-        println!("{}", serde_json::to_string_pretty(event)?);
-        return Ok(());
-    }
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+fn show(event: &Value) -> String {
     let document = &event["document"];
-    println!("{}/{}", text(&event["tenant"]), text(&event["event"]));
-    let segment = format!("{}/{} s", document["segment"]["duration"], document["segment"]["timescale"]);
-    let names = |list: &Value| {
-        list.as_array().map_or_else(String::new, |all| all.iter().map(text).collect::<Vec<_>>().join(" "))
-    };
-    for (label, value) in [
+    let start = format!("segment {} at {}", document["start_number"], text(&document["availability_start_time"]));
+    let facts = lines(&[
         ("rev", text(&event["rev"])),
-        ("start", format!("segment {} at {}", document["start_number"], text(&document["availability_start_time"]))),
+        ("cache", format!("version {}", event["cache_version"])),
+        ("start", start),
         ("end", text(&document["end_number"])),
         ("highest", text(&event["highest_number"])),
-        ("segment", segment),
-        ("pipelines", format!("{} (from segment {} on)", names(&document["pipelines"]), event["effective_from"])),
-        ("renditions", names(&event["renditions"])),
+        ("segment", format!("{}/{} s", document["segment"]["duration"], document["segment"]["timescale"])),
+        ("pipelines", format!("{} (from segment {} on)", text(&document["pipelines"]), event["effective_from"])),
+        ("renditions", text(&event["renditions"])),
         ("init", text(&document["init"])),
         ("media", text(&document["media"])),
         ("window", format!("{} s", document["dvr_window_s"])),
         ("inspect", text(&document["inspect"])),
-    ] {
-        println!("  {label:<11}{}", if value == "null" { "-".into() } else { value });
-    }
-    Ok(())
+    ]);
+    format!("{}/{}\n{facts}", text(&event["tenant"]), text(&event["event"]))
 }
 
-fn print_list(ops: &OpsArgs, list: &Value) -> Result<()> {
-    if ops.json {
-        println!("{}", serde_json::to_string_pretty(list)?);
-        return Ok(());
-    }
-    let events = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    if events.is_empty() {
-        println!("no events");
-    }
-    for event in events {
-        let name = format!("{}/{}", event["tenant"].as_str().unwrap_or(""), event["event"].as_str().unwrap_or(""));
-        let highest = event["highest_number"].as_u64().map_or_else(|| "-".into(), |number| number.to_string());
-        let renditions = event["renditions"].as_array().map_or(0, Vec::len);
-        println!("{name:<40} rev {:<6} highest {highest:<14} renditions {renditions}", event["rev"]);
-    }
-    Ok(())
+fn list(events: &Value) -> String {
+    let columns = [("EVENT", "event"), ("REV", "rev"), ("HIGHEST", "highest_number"), ("RENDITIONS", "renditions")];
+    table(&columns, events, "no events")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn an_event_is_named_with_or_without_its_tenant() {
-        assert_eq!(path("game").unwrap(), "/v1/tenants/live/events/game");
-        assert_eq!(path("sport/game").unwrap(), "/v1/tenants/sport/events/game");
-        assert!(path("a/b/c").is_err() && path("a/").is_err());
+    fn an_event_is_shown_with_its_document() {
+        let event = json!({"tenant": "live", "event": "game", "rev": 3, "cache_version": 1, "effective_from": 10,
+            "renditions": ["v", "a"], "document": {"segment": {"duration": 48, "timescale": 25},
+            "pipelines": ["a", "b"], "start_number": 0, "end_number": null}});
+        let shown = show(&event);
+        for line in
+            ["live/game\n", "  segment     48/25 s\n", "  pipelines   a b (from segment 10 on)\n", "  end         -\n"]
+        {
+            assert!(shown.contains(line), "{line}: {shown}");
+        }
     }
 }

@@ -1,10 +1,19 @@
 //! The `headwater` command: reads flags, environment and files, and hands over to the crates that do the work. The only
 //! place that reads the environment.
 
+mod config;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod event;
+mod invalidate;
+mod mask;
+mod notify;
 mod ops;
 mod serve;
+mod status;
+mod table;
+mod timeline;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -30,6 +39,20 @@ enum Command {
     Demo(demo::Args),
     /// Puts, shows, lists, ends and deletes events on a running server.
     Event(event::Args),
+    /// Hides a range of one pipeline's segments, lists and lifts masks.
+    Mask(mask::Args),
+    /// Has caches fetch everything of an event anew.
+    Flush(invalidate::FlushArgs),
+    /// Has caches fetch a range of segments anew.
+    Invalidate(invalidate::Args),
+    /// Sets, removes and lists notifications: facts that ride on an event's responses.
+    Notify(notify::Args),
+    /// Draws what each pipeline published and which candidate is served.
+    Timeline(timeline::Args),
+    /// Shows what runs on a server.
+    Status(status::Args),
+    /// Checks the configuration and prints what is in effect.
+    Config(config::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +67,13 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Event(args) => event::run(args),
+        Command::Mask(args) => mask::run(args),
+        Command::Flush(args) => invalidate::flush(&args),
+        Command::Invalidate(args) => invalidate::run(&args),
+        Command::Notify(args) => notify::run(&args),
+        Command::Timeline(args) => timeline::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Config(args) => config::run(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,5 +81,17 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_flags_clash() {
+        Cli::command().debug_assert();
     }
 }

@@ -13,6 +13,8 @@ pub fn last_chunk_end<S: Source + ?Sized>(source: &S, from: u64) -> Result<Optio
     let mut end = None;
     for header in TopLevel::from(source, from) {
         match header {
+            // Without a size it goes on to the end of the segment, which nobody knows yet.
+            Ok(header) if source.slice(header.start..header.start + 4).is_some_and(|size| *size == [0; 4]) => break,
             Ok(header) if header.is(b"mdat") => end = Some(header.end),
             Ok(_) | Err(Broken::Incomplete { .. }) => {}
             Err(malformed) => return Err(malformed),
@@ -40,6 +42,11 @@ mod tests {
         }
         assert_eq!(ends.len(), 4);
         assert_eq!(ends.last(), Some(&(segment.len() as u64)));
+    }
+
+    #[test]
+    fn a_box_that_goes_on_to_the_end_is_no_chunk() {
+        assert_eq!(last_chunk_end(b"\0\0\0\x08mdat\0\0\0\0mdatmedia", 0), Ok(Some(8)));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 
 use crate::document::Document;
 use crate::event::Event;
+use crate::in_flight::{self, Chosen};
 use crate::mask::is_masked;
 use crate::name::Rendition;
 use crate::outcome::Outcome;
 use crate::row::Row;
-use crate::selection::{Question, Selection, select};
+use crate::selection::{Question, Selection};
 use crate::time::{Millis, Now, Timestamp};
 
 /// How long a `never` or `expired` may be cached: it does not become false within an hour (contract §5, rows 3 and 4).
@@ -28,6 +29,8 @@ pub struct View<'a> {
     pub rows: &'a [Row],
     /// The records of the two segments before.
     pub before: [&'a [Row]; 2],
+    /// What is still arriving of these three segments: see [`in_flight`].
+    pub flying: &'a [Row],
     /// When any segment of the rendition last arrived, on the stamp clock.
     pub last_arrival: Option<Timestamp>,
 }
@@ -70,6 +73,10 @@ pub enum Decision<'a> {
     Serve(&'a Row),
     /// Row 8: this candidate, for now.
     ServeDefective(&'a Row, Ttl),
+    /// This candidate while it arrives (low latency).
+    Follow(&'a Row, Ttl),
+    /// This candidate, for now: the choice falls on it whole, but hangs on an upload that is still arriving.
+    ServeForNow(&'a Row, Ttl),
     /// Wait for news of the segment, at most until this stamp, and decide again.
     Hold(Timestamp),
     /// Row 12: the records that the answer needs are not known in time.
@@ -95,14 +102,20 @@ pub fn decide<'a>(view: &View<'a>, clocks: Clocks, arrival: Arrival) -> Decision
         deadline,
     };
     let patience = arrival.stamp + document.hold_max_ms + rules.prefer_wait_ms;
-    match select(&question, Now { wall: clocks.wall, stamp: clocks.settled }) {
-        Selection::Closed(row) => Decision::Serve(row),
-        Selection::Provisional(row) => defective(document, row),
-        Selection::Closing(_) if clocks.stamp >= patience => Decision::Unavailable,
-        Selection::Closing(until) => Decision::Hold(later(until, clocks, patience)),
-        Selection::Hoping { best, .. } if clocks.stamp >= patience => defective(document, best),
-        Selection::Hoping { until, .. } => Decision::Hold(later(until, clocks, patience)),
-        Selection::Absent => absent(view, clocks, arrival, deadline),
+    let now = Now { wall: clocks.wall, stamp: clocks.settled };
+    match in_flight::select(&question, view.flying, now) {
+        Chosen::Follow(row) => Decision::Follow(row, short(document)),
+        Chosen::Settled(Selection::Closed(row)) | Chosen::Hanging(row) if !row.defects.is_empty() => {
+            defective(document, row)
+        }
+        Chosen::Hanging(row) => Decision::ServeForNow(row, short(document)),
+        Chosen::Settled(Selection::Closed(row)) => Decision::Serve(row),
+        Chosen::Settled(Selection::Provisional(row)) => defective(document, row),
+        Chosen::Settled(Selection::Closing(_)) if clocks.stamp >= patience => Decision::Unavailable,
+        Chosen::Settled(Selection::Closing(until)) => Decision::Hold(later(until, clocks, patience)),
+        Chosen::Settled(Selection::Hoping { best, .. }) if clocks.stamp >= patience => defective(document, best),
+        Chosen::Settled(Selection::Hoping { until, .. }) => Decision::Hold(later(until, clocks, patience)),
+        Chosen::Settled(Selection::Absent) => absent(view, clocks, arrival, deadline),
     }
 }
 
@@ -122,7 +135,7 @@ fn outside<'a>(document: &Document, number: u64, wall: Timestamp) -> Option<Deci
 /// Rows 5, 10, 9 and 6: no unmasked candidate.
 fn absent<'a>(view: &View<'a>, clocks: Clocks, arrival: Arrival, deadline: Timestamp) -> Decision<'a> {
     let document = &view.event.document;
-    let segment = Ttl::Seconds(document.segment.seconds_at_least(1));
+    let segment = short(document);
     if clocks.wall < document.becomes_next(view.number) {
         let due = document.expected(view.number).millis_since(clocks.wall) - i128::from(document.early_guard_ms.0);
         return Decision::Refuse(Outcome::TooEarly, Ttl::Exact(Millis(u64::try_from(due).unwrap_or(0))));
@@ -156,7 +169,12 @@ fn is_hidden(view: &View<'_>, past_deadline: bool) -> bool {
 }
 
 fn defective<'a>(document: &Document, row: &'a Row) -> Decision<'a> {
-    Decision::ServeDefective(row, Ttl::Seconds(document.segment.seconds_at_least(1)))
+    Decision::ServeDefective(row, short(document))
+}
+
+/// The TTL of row 8, for what may be another one soon.
+fn short(document: &Document) -> Ttl {
+    Ttl::Seconds(document.segment.seconds_at_least(1))
 }
 
 /// When to look again: at `until`, or, if that has passed and only the records lag, as late as patience allows; an

@@ -1,12 +1,14 @@
 //! The rules of a live origin as pure functions of their arguments: no clock, no I/O, no async. Time, records and
 //! masks come in as values, so that every rule of the contract can be tested without waiting for it.
 //!
-//! Read in this order: [`name`], [`time`], [`template`], [`document`], [`event`], [`row`], [`selection`], [`decision`].
+//! Read in this order: [`name`], [`time`], [`template`], [`document`], [`event`], [`row`], [`selection`],
+//! [`in_flight`], [`decision`].
 
 pub mod decision;
 pub mod defect;
 pub mod document;
 pub mod event;
+pub mod in_flight;
 pub mod invalidation;
 pub mod mask;
 pub mod name;

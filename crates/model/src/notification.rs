@@ -240,7 +240,9 @@ impl fmt::Display for Set<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for change in &self.entries {
             let value = change.value.as_ref().map_or("?0", |value| value.0.as_str());
-            write!(f, "{}={value};n={}, ", change.name, change.number)?;
+            // RFC 9651 §4.1.2: a member that is true is its name alone.
+            let (sign, value) = if value == "?1" { ("", "") } else { ("=", value) };
+            write!(f, "{}{sign}{value};n={}, ", change.name, change.number)?;
         }
         write!(f, "{REV}={}", self.rev)
     }

@@ -99,6 +99,9 @@ pub struct Claim {
     pub keep: Keep,
     /// Refuse if the object exists (`If-None-Match: *`).
     pub create_only: bool,
+    /// When its first chunk came, if readers could follow it from then on (low latency, contract §5): it counts as
+    /// sound since then, whatever is wrong with it. A stamp that was handed out before this claim's own.
+    pub arrived: Option<Timestamp>,
 }
 
 /// The record of a stored candidate.
@@ -122,7 +125,8 @@ pub struct Row {
     pub keep: Keep,
     /// Stamp of the pipeline's first upload of this object; a replacement does not change it.
     pub first: Timestamp,
-    /// Stamp of the upload that was free of defects; `None` while there is none.
+    /// Stamp of the upload that was free of defects, or of the first chunk of one that was followed while it arrived
+    /// and may have defects; `None` while there is none. What has this is final.
     pub sound: Option<Timestamp>,
     /// Stamp of these bytes.
     pub published: Timestamp,
@@ -165,10 +169,17 @@ pub fn judge(existing: Option<&Row>, claim: &Claim, version: Version, stamp: Tim
         defects: claim.defects.clone(),
         region: claim.region.clone(),
         keep: claim.keep,
-        first: existing.map_or(stamp, |row| row.first),
-        sound: claim.defects.is_empty().then_some(stamp),
+        first: first(existing, claim.arrived.unwrap_or(stamp)),
+        sound: claim.arrived.or(claim.defects.is_empty().then_some(stamp)),
         published: stamp,
     })
+}
+
+/// When the pipeline first published the object, if it does so at `stamp` too. What was followed has an earlier stamp
+/// than a defective upload that overtook it.
+#[must_use]
+pub fn first(existing: Option<&Row>, stamp: Timestamp) -> Timestamp {
+    existing.map_or(stamp, |row| row.first.min(stamp))
 }
 
 #[cfg(test)]
@@ -186,6 +197,7 @@ mod tests {
             region: Region::new("local").unwrap(),
             keep: Keep::Standing,
             create_only: false,
+            arrived: None,
         }
     }
 
@@ -216,6 +228,27 @@ mod tests {
         assert_eq!(bad.sound, None);
         let good = stored(Some(&bad), &claim(segment(), 8, &[]), 5);
         assert_eq!((good.first, good.sound), (Timestamp::from_millis(1), Some(Timestamp::from_millis(5))));
+    }
+
+    #[test]
+    fn what_was_followed_is_sound_since_its_first_chunk_and_final_with_its_defects() {
+        let arrived = Some(Timestamp::from_millis(3));
+        let followed = Claim { arrived, ..claim(segment(), 7, &[DefectKind::Short]) };
+        let row = stored(None, &followed, 9);
+        assert_eq!((Some(row.first), row.sound), (arrived, arrived));
+        assert_eq!((row.published, row.defects.is_empty()), (Timestamp::from_millis(9), false));
+        let other = judge(Some(&row), &claim(segment(), 8, &[]), Version(2), Timestamp::from_millis(10));
+        assert_eq!(other, Verdict::Final(row));
+    }
+
+    #[test]
+    fn the_first_stamp_is_the_earlier_one_of_a_followed_upload_and_a_defective_one() {
+        for (bad, first) in [(1, 1), (5, 3)] {
+            let bad = stored(None, &claim(segment(), 7, &[DefectKind::Short]), bad);
+            let followed = Claim { arrived: Some(Timestamp::from_millis(3)), ..claim(segment(), 8, &[]) };
+            let row = stored(Some(&bad), &followed, 9);
+            assert_eq!((row.first, row.sound), (Timestamp::from_millis(first), followed.arrived));
+        }
     }
 
     #[test]

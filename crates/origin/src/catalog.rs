@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use headwater_model::event::{Counters, Entry};
 use headwater_model::row::{EventId, Key, Object};
 use headwater_model::{EventName, Tenant};
-use headwater_store::{Listener, Notice};
+use headwater_store::{Flow, Listener, Notice};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -37,7 +38,11 @@ struct Wakes {
     /// Announced, but the watermark has not passed it: who looked now would not see it.
     announced: Mutex<Vec<(Arc<Tail>, u64)>>,
     fresh: Mutex<Vec<(Arc<Tail>, u64)>>,
+    /// Uploads in flight that have grown or ended.
+    flows: Mutex<Vec<Arc<Flow>>>,
     kick: Notify,
+    /// The watermark has moved since the last kick was heard.
+    moved: AtomicBool,
     /// For those whose choice waits for the watermark alone.
     settled: Notify,
 }
@@ -133,8 +138,28 @@ impl Catalog {
             for (tail, number) in fresh {
                 tail.wake(number);
             }
-            self.wakes.settled.notify_waiters();
+            let flows = std::mem::take(&mut *self.wakes.flows.lock());
+            flows.iter().for_each(|flow| flow.wake());
+            if self.wakes.moved.swap(false, Ordering::AcqRel) {
+                self.wakes.settled.notify_waiters();
+            }
         }
+    }
+
+    /// There is news of a segment that no commit brings.
+    pub fn news(&self, tail: &Arc<Tail>, number: u64) {
+        self.wakes.fresh.lock().push((Arc::clone(tail), number));
+        self.wakes.kick.notify_one();
+    }
+
+    /// An upload in flight has grown or ended: its followers are to be woken.
+    pub fn flowed(&self, flow: &Arc<Flow>) {
+        let mut flows = self.wakes.flows.lock();
+        if !flows.iter().any(|other| Arc::ptr_eq(other, flow)) {
+            flows.push(Arc::clone(flow));
+        }
+        drop(flows);
+        self.wakes.kick.notify_one();
     }
 
     /// The next time that the watermark moves.
@@ -166,6 +191,7 @@ impl Listener for Catalog {
 
     fn settled(&self) {
         self.wakes.fresh.lock().append(&mut self.wakes.announced.lock());
+        self.wakes.moved.store(true, Ordering::Release);
         self.wakes.kick.notify_one();
     }
 }

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod cmsd;
 mod edge;
+mod follow;
 pub mod hold;
 
 use std::sync::Arc;
@@ -72,7 +73,7 @@ async fn get(origin: &Origin, head: &http::request::Parts) -> Answer {
     let answer = match target {
         Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
             Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
-            None => segment(origin, &route, rendition.as_str(), number, &head.method).await,
+            None => segment(origin, &live, &route, rendition.as_str(), number, head).await,
         },
         Target::Segment { number: None, .. } => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
         Target::Init { rendition } => {
@@ -98,30 +99,44 @@ fn half_segment_seconds(document: &Document) -> u64 {
 }
 
 /// A segment as the decision table says.
-async fn segment(origin: &Origin, route: &Route, rendition: &str, number: u64, method: &Method) -> Answer {
+async fn segment(
+    origin: &Origin,
+    live: &Live,
+    route: &Route,
+    rendition: &str,
+    number: u64,
+    head: &http::request::Parts,
+) -> Answer {
     let arrived = origin.store.stamp();
     let mut held = false;
     for _ in 0..READ_TRIES {
-        let decided = hold::settle(origin, route, rendition, number, arrived, &mut held).await;
+        let decided = follow::settle(origin, route, (rendition, number), arrived, head, &mut held).await;
+        let patient = if held { Outcome::Held } else { Outcome::Hit };
         let (row, outcome, freshness) = match decided {
-            Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class(origin, route, number)),
+            Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class(origin, live, number)),
             Settled::Unknown => return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
-            Settled::Unavailable => return unavailable().class(class(origin, route, number)),
-            Settled::Serve(row) => (row, if held { Outcome::Held } else { Outcome::Hit }, Freshness::Immutable),
+            Settled::Unavailable => return unavailable().class(class(origin, live, number)),
+            Settled::Follow(flight, ttl) => {
+                origin.metrics.selected(Some(&flight.row.key.pipeline));
+                let answer = Answer::following(flight, patient, ttl).class(class(origin, live, number));
+                return answer.kind(track_kind(live, rendition));
+            }
+            Settled::Serve(row) => (row, patient, Freshness::Immutable),
+            Settled::ServeForNow(row, ttl) => (row, patient, Freshness::For(ttl)),
             Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::For(ttl)),
         };
-        let class = class(origin, route, number);
-        match Answer::media(origin, row, outcome, freshness, method, class).await {
+        let class = class(origin, live, number);
+        match Answer::media(origin, row, outcome, freshness, &head.method, class).await {
             Ok(answer) => {
                 origin.metrics.selected(answer.pipeline());
-                return answer.kind(track_kind(origin, route, rendition));
+                return answer.kind(track_kind(live, rendition));
             }
             // It expired or was replaced meanwhile: decide anew.
             Err(ReadError::Store(StoreError::Gone)) => {}
             Err(error) => return unread(origin, route, &error).class(class),
         }
     }
-    unavailable().class(class(origin, route, number))
+    unavailable().class(class(origin, live, number))
 }
 
 /// One pipeline's own candidate, for debugging: no choice, no hold, never cached.
@@ -182,8 +197,8 @@ fn unread(origin: &Origin, route: &Route, error: &ReadError) -> Answer {
 }
 
 /// What a rendition's init segment says it is.
-fn track_kind(origin: &Origin, route: &Route, rendition: &str) -> Option<TrackKind> {
-    let tail = origin.catalog.live(route.tenant.as_str(), route.event.as_str())?.tail(rendition)?;
+fn track_kind(live: &Live, rendition: &str) -> Option<TrackKind> {
+    let tail = live.tail(rendition)?;
     let inits = tail.inits();
     inits.iter().find_map(|init| init.facts.as_ref()).map(|facts| facts.main().kind)
 }
@@ -193,8 +208,7 @@ fn unavailable() -> Answer {
 }
 
 /// Whether a segment belongs to the live edge.
-fn class(origin: &Origin, route: &Route, number: u64) -> Class {
-    let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else { return Class::Unknown };
+fn class(origin: &Origin, live: &Live, number: u64) -> Class {
     let document = &live.event().document;
     let edge = document.expected(number) + headwater_model::Millis::from_seconds(document.live_window_s);
     if origin.clock.wall() <= edge { Class::Live } else { Class::Dvr }

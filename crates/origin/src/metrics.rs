@@ -8,6 +8,7 @@ use headwater_model::{Outcome, Pipeline};
 use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::RwLock;
 
 /// What kind of request it was: the label `class`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +42,82 @@ impl Class {
 /// A publish that takes longer is a fault to be found (system §2).
 pub const PUBLISH_SLOW: Duration = Duration::from_millis(500);
 
-const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("headwater_publish_duration_seconds", "from the request head to the answer of an upload, durable if it succeeded"),
-    ("headwater_publish_slow_total", "uploads that took over 500 ms"),
-    ("headwater_deliver_duration_seconds", "from the request head to the answer's head, holds included"),
-    ("headwater_responses_total", "answers by listener, outcome and class"),
-    ("headwater_held_requests", "requests that are being held"),
-    ("headwater_hold_duration_seconds", "how long requests were held"),
-    ("headwater_selected_total", "segments served by pipeline"),
-    ("headwater_defects_total", "defects of published segments by pipeline and kind"),
-    ("headwater_segment_lateness_seconds", "publish time after the expected time E(n); negative is early"),
+/// What a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size, in seconds.
+    Histogram,
+}
+
+/// One metric: what the page, the scrape and the tests say of it.
+pub struct Metric {
+    /// Its name, which is API.
+    pub name: &'static str,
+    /// What it counts.
+    pub kind: Kind,
+    /// Its labels, with commas between.
+    pub labels: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+const fn metric(name: &'static str, kind: Kind, labels: &'static str, meaning: &'static str) -> Metric {
+    Metric { name, kind, labels, meaning }
+}
+
+/// Every metric that this node tells.
+pub const METRICS: &[Metric] = &[
+    metric(
+        "headwater_publish_duration_seconds",
+        Kind::Histogram,
+        "",
+        "from the request head to the answer of an upload, durable if it succeeded",
+    ),
+    metric("headwater_publish_slow_total", Kind::Counter, "", "uploads that took over 500 ms"),
+    metric(
+        "headwater_deliver_duration_seconds",
+        Kind::Histogram,
+        "outcome, class",
+        "from the request head to the answer's head, holds included",
+    ),
+    metric(
+        "headwater_responses_total",
+        Kind::Counter,
+        "listener, outcome, class",
+        "answers; on publish the outcome is the status",
+    ),
+    metric("headwater_held_requests", Kind::Gauge, "", "requests that are being held"),
+    metric("headwater_hold_duration_seconds", Kind::Histogram, "", "how long requests were held"),
+    metric("headwater_selected_total", Kind::Counter, "pipeline", "segments served"),
+    metric("headwater_defects_total", Kind::Counter, "pipeline, defect", "defects of published segments"),
+    metric(
+        "headwater_segment_lateness_seconds",
+        Kind::Histogram,
+        "pipeline",
+        "publish time after the expected time E(n); negative is early",
+    ),
+    metric("headwater_shed_total", Kind::Counter, "class", "reads refused under stress"),
+    metric("headwater_store_utilization", Kind::Gauge, "", "how hard the store works; 1 is its target"),
 ];
+
+/// The page docs/metrics.md.
+#[must_use]
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nServed in the Prometheus text format at `/metrics` of the ops listener. Names are API. `class` is `publish`,\n\
+         `live`, `dvr` or `unknown`; `outcome` is a word of `Headwater-Outcome`. Made from `crates/origin/src/metrics.rs` by\n\
+         `cargo xtask docs`.\n\n| name | kind | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for Metric { name, kind, labels, meaning } in METRICS {
+        let kind = format!("{kind:?}").to_lowercase();
+        page.push_str(&format!("| `{name}` | {kind} | {labels} | {meaning} |\n"));
+    }
+    page
+}
 
 /// Every metric of a server.
 pub struct Metrics {
@@ -61,6 +127,8 @@ pub struct Metrics {
     publish_slow: Counter,
     /// By outcome and class; registered when first used, because most pairs never occur.
     delivered: Vec<OnceLock<(Counter, Histogram)>>,
+    /// By pipeline; there are few names.
+    selected: RwLock<Vec<(Pipeline, Counter)>>,
     held: Gauge,
     hold_duration: Histogram,
 }
@@ -78,14 +146,12 @@ impl Default for Metrics {
             })
             .unwrap_or_else(|_| unreachable!("bucket lists are constant and not empty"));
         let recorder = builder.build_recorder();
-        for (name, text) in DESCRIPTIONS {
-            let (name, text) = (KeyName::from_const_str(name), (*text).into());
-            if name.as_str().ends_with("_total") {
-                recorder.describe_counter(name, None, text);
-            } else if name.as_str() == "headwater_held_requests" {
-                recorder.describe_gauge(name, None, text);
-            } else {
-                recorder.describe_histogram(name, Some(Unit::Seconds), text);
+        for metric in METRICS {
+            let (name, text) = (KeyName::from_const_str(metric.name), metric.meaning.into());
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, None, text),
+                Kind::Gauge => recorder.describe_gauge(name, None, text),
+                Kind::Histogram => recorder.describe_histogram(name, Some(Unit::Seconds), text),
             }
         }
         let pairs = Outcome::ALL.len() * Class::ALL.len();
@@ -95,6 +161,7 @@ impl Default for Metrics {
                 .register_histogram(&Key::from_name("headwater_publish_duration_seconds"), &METADATA),
             publish_slow: recorder.register_counter(&Key::from_name("headwater_publish_slow_total"), &METADATA),
             delivered: (0..pairs).map(|_| OnceLock::new()).collect(),
+            selected: RwLock::default(),
             held: recorder.register_gauge(&Key::from_name("headwater_held_requests"), &METADATA),
             hold_duration: recorder.register_histogram(&Key::from_name("headwater_hold_duration_seconds"), &METADATA),
             recorder,
@@ -161,7 +228,14 @@ impl Metrics {
     /// A segment of `pipeline` was served.
     pub fn selected(&self, pipeline: Option<&Pipeline>) {
         let Some(pipeline) = pipeline else { return };
-        self.of_pipeline("headwater_selected_total", pipeline, None).increment(1);
+        let known =
+            self.selected.read().iter().find(|(other, _)| other == pipeline).map(|(_, counter)| counter.clone());
+        let counter = known.unwrap_or_else(|| {
+            let counter = self.of_pipeline("headwater_selected_total", pipeline, None);
+            self.selected.write().push((pipeline.clone(), counter.clone()));
+            counter
+        });
+        counter.increment(1);
     }
 
     /// A published segment has a defect.

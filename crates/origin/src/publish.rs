@@ -5,9 +5,11 @@
 
 pub mod answer;
 pub mod authorize;
+pub mod follow;
 pub mod inspect;
 mod notify;
 pub mod receive;
+mod remove;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use crate::Origin;
 use crate::control::ControlError;
 use crate::live::Live;
 use crate::publish::authorize::forbidden;
+use crate::publish::follow::Followed;
 use crate::publish::receive::Received;
 use crate::route::{self, Route, Target};
 
@@ -47,7 +50,7 @@ impl Handler for Publish {
         let method = request.head.method.clone();
         let response = match method {
             Method::PUT | Method::POST => put(&self.0, request).await,
-            Method::DELETE => delete(&self.0, request).await,
+            Method::DELETE => remove::delete(&self.0, request).await,
             Method::OPTIONS => options(),
             other => {
                 let detail =
@@ -93,7 +96,8 @@ async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
         Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
     let limit = origin.config.body_bytes_max;
-    let received = match receive::receive(&mut request.body, &request.head.headers, &origin.pool, limit).await {
+    let (headers, followed) = (&request.head.headers, Followed::of(origin, &upload, &request.head.headers));
+    let received = match receive::receive(&mut request.body, headers, &origin.pool, limit, followed).await {
         Ok(received) => received,
         Err(problem) => return refuse(problem, &request.head.headers, &mut request.body).await,
     };
@@ -263,7 +267,7 @@ async fn probe(headers: &HeaderMap, body: &mut Inbound) -> Response {
 
 /// Judges and stores a whole upload.
 async fn record(origin: &Origin, upload: Upload, received: Received, headers: &HeaderMap) -> Result<Response, Problem> {
-    let Received { body, digest, admission } = received;
+    let Received { body, digest, admission, followed } = received;
     if body.is_empty() {
         let detail = "there are no bytes to store; to test the publishing point, use the event's base path";
         return Err(Problem::new(400, "empty-body", "Empty body", detail));
@@ -284,6 +288,7 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         region: origin.config.region.clone(),
         keep: keep(origin, &upload, &body),
         create_only: upload.create_only,
+        arrived: followed.as_ref().and_then(Followed::arrived),
     };
     for defect in claim.defects.iter() {
         origin.metrics.defect(&upload.pipeline, defect.kind);
@@ -298,6 +303,9 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
     let now = origin.clock.monotonic();
     origin.admission.sample(now.saturating_sub(started), now);
     drop((gate, admission));
+    if let Some(followed) = followed {
+        followed.end(&published, &body);
+    }
     learn(&live, &published, &body);
     let late = lateness(origin, &upload);
     if let (Published::Stored(_), Some(late)) = (&published, late) {
@@ -371,31 +379,4 @@ fn lateness(origin: &Origin, upload: &Upload) -> Option<Lateness> {
     let (document, wall) = (&upload.event.document, origin.clock.wall());
     let past_deadline = wall > document.deadline(number, upload.event.rules_at(number));
     Some(Lateness { millis_late: wall.millis_since(document.expected(number)), past_deadline })
-}
-
-/// DELETE: removes a loose object; whatever else it names stays and the answer is the same (contract §4).
-async fn delete(origin: &Origin, mut request: Request) -> Response {
-    let removed = remove(origin, &request).await;
-    match removed {
-        Ok(()) => {
-            request.body.discard(DRAIN_BYTES_MAX).await;
-            let mut response = Response::new(Outbound::Empty);
-            *response.status_mut() = http::StatusCode::NO_CONTENT;
-            response
-        }
-        Err(problem) => refuse(problem, &request.head.headers, &mut request.body).await,
-    }
-}
-
-async fn remove(origin: &Origin, request: &Request) -> Result<(), Problem> {
-    let (route, pipeline) = admit(origin, &request.head, None, request.peer.ip())?;
-    let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else { return Ok(()) };
-    let event = live.event();
-    let target = route::target(&event.document, &route.path, |rendition| live.timescale(rendition));
-    let Some(object @ Object::Loose { .. }) = target.object() else { return Ok(()) };
-    let pipeline = pipeline.unwrap_or_else(|| event.document.rules.pipelines[0].clone());
-    match origin.store.remove(Key { event: event.id, object, pipeline }).await {
-        Ok(()) | Err(StoreError::Gone) => Ok(()),
-        Err(error) => Err(answer::store_problem(&error)),
-    }
 }

@@ -3,11 +3,14 @@
 //!
 //! It never touches the store: what the ring does not know, [`Tail::slot`] says so.
 
+pub mod flight;
+
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use crate::deliver::answer::told::Told;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use headwater_media::init::Init;
 use headwater_model::document::Document;
@@ -15,6 +18,8 @@ use headwater_model::row::Row;
 use headwater_model::{Pipeline, Rendition, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::tail::flight::{Flight, Flights};
 
 /// Fewest slots of a ring: the live window of an event with 2 s segments, twice.
 const SLOTS_MIN: u64 = 64;
@@ -28,6 +33,17 @@ pub struct Slot {
     pub number: u64,
     /// One record a pipeline, in any order.
     pub rows: Vec<Row>,
+    /// What an answer says of each record, written once and sent many times.
+    told: Box<[OnceLock<Told>]>,
+}
+
+impl Slot {
+    /// The records of segment `number`.
+    #[must_use]
+    pub fn new(number: u64, rows: Vec<Row>) -> Self {
+        let told = rows.iter().map(|_| OnceLock::new()).collect();
+        Self { number, rows, told }
+    }
 }
 
 /// One record of a segment, shared with the ring.
@@ -44,10 +60,16 @@ impl Candidate {
         (index < slot.rows.len()).then(|| Self { slot: Arc::clone(slot), index })
     }
 
+    /// What an answer says of the record.
+    #[must_use]
+    pub fn told(&self) -> &Told {
+        self.slot.told[self.index].get_or_init(|| Told::of(self))
+    }
+
     /// An object without a number as its own only candidate.
     #[must_use]
     pub fn alone(row: Row) -> Self {
-        Self { slot: Arc::new(Slot { number: 0, rows: vec![row] }), index: 0 }
+        Self { slot: Arc::new(Slot::new(0, vec![row])), index: 0 }
     }
 }
 
@@ -78,6 +100,8 @@ pub struct Tail {
     last_arrival: AtomicU64,
     waiters: Mutex<HashMap<u64, Arc<Notify>>>,
     inits: ArcSwap<Vec<InitOf>>,
+    /// What is still arriving.
+    pub flights: Flights,
 }
 
 /// A pipeline's init segment and what it says.
@@ -109,6 +133,7 @@ impl Tail {
             last_arrival: AtomicU64::new(0),
             waiters: Mutex::default(),
             inits: ArcSwap::default(),
+            flights: Flights::default(),
         }
     }
 
@@ -117,10 +142,22 @@ impl Tail {
         self.known_from.fetch_max(number, Ordering::Release);
     }
 
+    /// Makes an upload that is still arriving known; `false` if it cannot be followed.
+    pub fn take_off(&self, flight: &Arc<Flight>) -> bool {
+        let added = self.flights.take_off(flight);
+        if added {
+            self.note_arrival(flight.row.first);
+        }
+        added
+    }
+
+    fn note_arrival(&self, stamp: Timestamp) {
+        self.last_arrival.fetch_max(u64::try_from(stamp.nanos()).unwrap_or(0), Ordering::AcqRel);
+    }
+
     /// Records a candidate. Called by one thread at a time.
     pub fn record(&self, number: u64, row: &Row) {
-        let arrival = u64::try_from(row.published.nanos()).unwrap_or(0);
-        self.last_arrival.fetch_max(arrival, Ordering::AcqRel);
+        self.note_arrival(row.published);
         let place = self.place(number);
         let mut rows = match place.load_full() {
             Some(slot) if slot.number == number => slot.rows.clone(),
@@ -135,7 +172,7 @@ impl Tail {
         };
         rows.retain(|earlier| earlier.key.pipeline != row.key.pipeline);
         rows.push(row.clone());
-        place.store(Some(Arc::new(Slot { number, rows })));
+        place.store(Some(Arc::new(Slot::new(number, rows))));
     }
 
     /// What the ring knows of segment `number`.

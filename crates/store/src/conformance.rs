@@ -70,6 +70,7 @@ pub async fn run(make: impl AsyncFn(Arc<dyn Listener>) -> Arc<dyn Store>) {
     of_concurrent_publishers_of_one_candidate_one_wins(fresh().await).await;
     a_publish_whose_caller_went_away_counts_whole_or_not_at_all(fresh().await).await;
     a_claim_that_contradicts_its_body_is_refused(fresh().await).await;
+    what_was_followed_counts_from_its_first_chunk(fresh().await).await;
 }
 
 impl Subject {
@@ -370,4 +371,17 @@ pub async fn a_claim_that_contradicts_its_body_is_refused(subject: Subject) {
     let claim = claim(segment("v", 1, "a"), &body(1, 100), subject.store.stamp());
     assert!(subject.store.publish(claim, body(1, 99)).await.is_err());
     assert_eq!(subject.all_rows("v").await, []);
+}
+
+/// A stamp is handed out below the watermark's next look, and the record keeps it.
+pub async fn what_was_followed_counts_from_its_first_chunk(subject: Subject) {
+    let (mut arrived, before) = (None, subject.store.settled());
+    subject.store.arrive(&mut |stamp| arrived = Some(stamp));
+    assert!(arrived.is_some_and(|stamp| before < stamp && stamp <= subject.store.stamp()));
+    let body = body(1, 1000);
+    let claim = Claim { arrived, ..defective(claim(segment("v", 1, "a"), &body, before)) };
+    let Published::Stored(row) = subject.publish_as(claim, &body).await else { panic!("not stored") };
+    assert_eq!((Some(row.first), row.sound), (arrived, arrived));
+    assert!(row.published > row.first);
+    assert_eq!(subject.all_rows("v").await, [row]);
 }

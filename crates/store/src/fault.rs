@@ -122,6 +122,10 @@ impl Store for Faulty {
         self.inner.settled()
     }
 
+    fn arrive(&self, tell: &mut dyn FnMut(Timestamp)) {
+        self.inner.arrive(tell);
+    }
+
     fn stamp(&self) -> Timestamp {
         self.inner.stamp()
     }

@@ -9,6 +9,7 @@ pub mod conformance;
 pub mod disk;
 pub mod dvr;
 pub mod fault;
+pub mod flow;
 pub mod log;
 pub mod slab;
 pub mod stamp;
@@ -21,6 +22,7 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Key, Row};
 use headwater_model::{Rendition, Timestamp};
 
+pub use flow::{Flow, Follower};
 pub use log::Log;
 pub use slab::Body;
 
@@ -121,6 +123,10 @@ pub trait Store: Send + Sync {
 
     /// Everything stamped up to this moment has been announced (the watermark of architecture §4).
     fn settled(&self) -> Timestamp;
+
+    /// Stamps what is known before it is recorded, an upload that is still arriving. `tell` makes it known; the
+    /// watermark passes the stamp only after that. It must return at once and must not call the store.
+    fn arrive(&self, tell: &mut dyn FnMut(Timestamp));
 
     /// The stamp clock: what a record committed now would be stamped. Never runs backwards, over restarts too.
     fn stamp(&self) -> Timestamp;

@@ -276,6 +276,10 @@ impl Store for Log {
         self.shared.stamps.settled()
     }
 
+    fn arrive(&self, tell: &mut dyn FnMut(Timestamp)) {
+        self.shared.stamps.arrive(tell);
+    }
+
     fn stamp(&self) -> Timestamp {
         self.shared.stamps.now()
     }

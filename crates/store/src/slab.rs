@@ -193,6 +193,32 @@ impl Writer {
         }
     }
 
+    /// Closes the piece that is being filled, so that it can be shared while more comes. Costs the rest of a slab, or
+    /// the copy of up to half of one: for uploads that are followed.
+    pub fn seal(&mut self) {
+        let full = std::mem::replace(&mut self.current, Slab { bytes: Vec::new(), home: None });
+        if full.bytes.is_empty() {
+            return;
+        }
+        let is_part = full.home.is_some() || full.bytes.len() < full.bytes.capacity();
+        let small = is_part && full.bytes.len() <= EXACT_BYTES_MAX;
+        // The short end of a body of unknown length, or a piece of one that is followed, moves out of its buffer: it
+        // will live long, and a slab is worth keeping warm.
+        self.chunks.push(if small { Bytes::copy_from_slice(&full.bytes) } else { Bytes::from_owner(full) });
+    }
+
+    /// The closed pieces so far.
+    #[must_use]
+    pub fn sealed(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// What has come since the last closed piece.
+    #[must_use]
+    pub fn unsealed(&self) -> &[u8] {
+        &self.current.bytes
+    }
+
     /// Bytes taken in so far.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -228,17 +254,6 @@ impl Writer {
             }
             _ => self.shared.slab(),
         };
-    }
-
-    fn seal(&mut self) {
-        let full = std::mem::replace(&mut self.current, Slab { bytes: Vec::new(), home: None });
-        if full.bytes.is_empty() {
-            return;
-        }
-        let small = full.home.is_some() && full.bytes.len() <= EXACT_BYTES_MAX;
-        // The short end of a body of unknown length moves out of its slab: it will live long, and a slab is worth
-        // keeping warm.
-        self.chunks.push(if small { Bytes::copy_from_slice(&full.bytes) } else { Bytes::from_owner(full) });
     }
 }
 
@@ -371,6 +386,24 @@ mod tests {
         for (from, to) in [(0, 150_000), (0, 1), (65_535, 65_537), (140_000, 150_000), (5, 5), (149_999, 1 << 40)] {
             let want = &bytes[from.min(bytes.len())..to.min(bytes.len())];
             assert_eq!(body.slice(from as u64..to as u64).to_bytes(), want, "{from}..{to}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_sealed_in_between_holds_the_same_bytes() {
+        let pool = Pool::new(1 << 20, 1 << 19);
+        for known in [None, Some(200_000)] {
+            let bytes = sample(200_000);
+            let mut writer = pool.writer(known).await;
+            for piece in bytes.chunks(7001) {
+                writer.push(piece).await;
+                writer.seal();
+                assert_eq!((writer.sealed().concat().len() as u64, writer.unsealed().len()), (writer.len(), 0));
+            }
+            let sealed = writer.sealed().to_vec();
+            let (body, digest, _) = writer.finish();
+            assert_eq!((body.to_bytes(), digest), (bytes.into(), body.digest()));
+            assert_eq!(body.chunks(), sealed);
         }
     }
 

@@ -137,6 +137,15 @@ impl Stamps {
         Timestamp::from_nanos(stamp)
     }
 
+    /// A stamp for what is known before it is committed: `tell` makes it known before the watermark can pass it, so
+    /// that nobody who has seen the watermark past the stamp finds it absent. `tell` runs under the lock of the stamps.
+    pub fn arrive(&self, tell: impl FnOnce(Timestamp)) {
+        let mut state = self.state.lock();
+        let stamp = state.now(&*self.clock).max(state.last + 1);
+        state.last = stamp;
+        tell(Timestamp::from_nanos(stamp));
+    }
+
     /// The commit in progress is announced or has failed: the watermark may pass.
     pub fn settle(&self) {
         self.state.lock().open = None;
@@ -192,6 +201,18 @@ mod tests {
         let (one, two) = (stamps.next(), stamps.next());
         assert!(seen < one && one < two);
         assert!(stamps.now() >= two);
+    }
+
+    #[test]
+    fn what_arrives_is_known_before_the_watermark_passes_it() {
+        let (_, stamps) = stamps(1000, 0);
+        let seen = stamps.settled();
+        let mut arrived = None;
+        stamps.arrive(|stamp| arrived = Some(stamp));
+        assert!(arrived.is_some_and(|stamp| seen < stamp && stamp <= stamps.settled()));
+        let commit = stamps.next();
+        stamps.arrive(|stamp| assert!(stamp > commit));
+        assert!(stamps.settled() < commit, "the commit in progress holds it down all the same");
     }
 
     #[test]

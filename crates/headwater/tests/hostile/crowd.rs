@@ -29,7 +29,10 @@ fn crowd(address: &str, count: usize, text: &str) -> Vec<TcpStream> {
 /// The value of a metric, over all labels.
 fn metric(server: &Server, name: &str) -> f64 {
     let text = get(format!("{}/metrics", server.ops)).expect(200).text();
-    text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    text.lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// Publishes for `span`, and reads what is published: neither may take long.

@@ -63,12 +63,14 @@ fn what_is_ambiguous_is_refused_with_a_reason() {
             let shown = &text[..text.len().min(100)];
             assert_eq!(got, status, "{shown:?}: {head}");
             let head = head.to_ascii_lowercase();
-            for line in ["content-type: application/problem+json\r\n", "cache-control: no-store\r\n", "connection: close\r\n"]
+            for line in
+                ["content-type: application/problem+json\r\n", "cache-control: no-store\r\n", "connection: close\r\n"]
             {
                 assert!(head.contains(line), "{shown:?}: {head}");
             }
             let body = String::from_utf8(raw.rest()).expect("text");
-            let problem: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{shown:?}: {body}"));
+            let problem: serde_json::Value =
+                serde_json::from_str(&body).unwrap_or_else(|_| panic!("{shown:?}: {body}"));
             assert_eq!(problem["status"], status, "{shown:?}");
         }
     }
@@ -88,7 +90,8 @@ fn requests_before_a_refused_one_are_answered_first() {
     let server = Server::start();
     crate::live_event(&server);
     let good = "GET /live/game/v/9.m4s HTTP/1.1\r\nHost: h\r\n\r\n";
-    let mut raw = Raw::send(server.deliver_address(), &format!("{good}{good}GET /live/game/v/9.m4s HTTP/1.1\r\n\r\n{good}"));
+    let mut raw =
+        Raw::send(server.deliver_address(), &format!("{good}{good}GET /live/game/v/9.m4s HTTP/1.1\r\n\r\n{good}"));
     let all = String::from_utf8(raw.rest()).expect("text");
     let statuses = statuses(&all);
     assert_eq!(statuses, ["200", "200", "400"], "{all}");
@@ -111,7 +114,8 @@ fn a_refused_head_waits_for_the_held_request_before_it() {
 fn an_upload_is_not_harmed_by_the_refused_head_after_it() {
     let server = Server::start();
     let event = crate::live_event(&server);
-    let put = "PUT /live/game/v/10.m4s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nmedia\r\n0\r\n\r\n";
+    let put =
+        "PUT /live/game/v/10.m4s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nmedia\r\n0\r\n\r\n";
     let mut raw = Raw::send(server.publish_address(), &format!("{put}GET / HTTP/1.1\r\nX : y\r\n\r\n"));
     let all = String::from_utf8(raw.rest()).expect("text");
     assert!(all.starts_with("HTTP/1.1 201") && all.contains("space-before-colon"), "{all}");
@@ -164,8 +168,10 @@ fn a_thousand_pipelined_requests_are_answered_in_order() {
 fn trailers_are_read_and_forgotten() {
     let server = Server::start();
     let event = crate::live_event(&server);
-    let head = "PUT /live/game/v/10.m4s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n";
-    let mut raw = Raw::send(server.publish_address(), &format!("{head}5\r\nmedia\r\n0\r\nContent-Length: 9\r\nX: y\r\n\r\n"));
+    let head =
+        "PUT /live/game/v/10.m4s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n";
+    let mut raw =
+        Raw::send(server.publish_address(), &format!("{head}5\r\nmedia\r\n0\r\nContent-Length: 9\r\nX: y\r\n\r\n"));
     assert_eq!(raw.status(), 201);
     assert_eq!(event.get(10).expect(200).text(), "media");
     for bad in ["0\r\nX: y\n\r\n", "0\r\n\n", &format!("0\r\nX: {}\r\n\r\n", "y".repeat(20_000))] {

@@ -6,6 +6,17 @@ use std::time::Duration;
 
 use super::PATIENCE;
 
+/// A piece of a chunked body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Some of it.
+    Data(Vec<u8>),
+    /// Its proper end.
+    End,
+    /// The connection ended before the body did.
+    Broken,
+}
+
 /// A connection to a listener.
 pub struct Raw(TcpStream);
 
@@ -63,11 +74,42 @@ impl Raw {
         (status, text)
     }
 
+    /// Reads the next chunk of a chunked body.
+    pub fn read_piece(&mut self) -> Piece {
+        self.0.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        let mut size = Vec::new();
+        while !size.ends_with(b"\r\n") {
+            let mut byte = [0];
+            if self.0.read_exact(&mut byte).is_err() {
+                return Piece::Broken;
+            }
+            size.push(byte[0]);
+        }
+        let text = String::from_utf8_lossy(&size);
+        let size = usize::from_str_radix(text.trim(), 16).unwrap_or_else(|_| panic!("no chunk size: `{text}`"));
+        let mut data = vec![0; size + 2];
+        match self.0.read_exact(&mut data) {
+            Err(_) => Piece::Broken,
+            Ok(()) if size == 0 => Piece::End,
+            Ok(()) => Piece::Data(data[..size].to_vec()),
+        }
+    }
+
+    /// Reads what comes until the connection ends.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        self.0.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        let mut rest = Vec::new();
+        let _ = self.0.read_to_end(&mut rest);
+        rest
+    }
+
     /// Everything up to the server's end of the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         self.0.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         let mut all = Vec::new();
-        self.0.read_to_end(&mut all).unwrap_or_else(|error| panic!("after `{}`: {error}", String::from_utf8_lossy(&all)));
+        self.0
+            .read_to_end(&mut all)
+            .unwrap_or_else(|error| panic!("after `{}`: {error}", String::from_utf8_lossy(&all)));
         all
     }
 

@@ -132,6 +132,6 @@ fn folder() -> TempDir {
 }
 
 /// What users get if `cargo xtask` has built it, else what cargo has built beside the test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("HEADWATER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_headwater").into(), PathBuf::from)
 }

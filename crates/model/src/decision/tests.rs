@@ -47,6 +47,7 @@ struct Case {
     event: Event,
     rows: Vec<Row>,
     before: Vec<Row>,
+    flying: Vec<Row>,
     last_arrival: Option<i64>,
     arrived: i64,
     held: bool,
@@ -54,7 +55,15 @@ struct Case {
 
 /// A request for a segment of an event whose publishers are alive.
 fn case(json: &str) -> Case {
-    Case { event: event(json), rows: vec![], before: vec![], last_arrival: Some(i64::MAX / 4), arrived: 0, held: false }
+    Case {
+        event: event(json),
+        rows: vec![],
+        before: vec![],
+        flying: vec![],
+        last_arrival: Some(i64::MAX / 4),
+        arrived: 0,
+        held: false,
+    }
 }
 
 impl Case {
@@ -87,6 +96,7 @@ impl Case {
             number,
             rows: &self.rows,
             before: [&self.before, &[]],
+            flying: &self.flying,
             last_arrival: self.last_arrival.map(at),
         };
         let clocks = Clocks { wall: at(now), stamp: at(now), settled: at(now) };
@@ -96,7 +106,9 @@ impl Case {
             Decision::Refuse(outcome, Ttl::Exact(ttl)) => format!("{} {}ms", outcome.word(), ttl.0),
             Decision::Serve(row) => format!("serve {}", row.key.pipeline),
             Decision::ServeDefective(row, Ttl::Seconds(ttl)) => format!("defective {} {ttl}", row.key.pipeline),
-            Decision::ServeDefective(..) => "defective, odd ttl".into(),
+            Decision::Follow(row, Ttl::Seconds(ttl)) => format!("follow {} {ttl}", row.key.pipeline),
+            Decision::ServeForNow(row, Ttl::Seconds(ttl)) => format!("for now {} {ttl}", row.key.pipeline),
+            Decision::ServeDefective(..) | Decision::Follow(..) | Decision::ServeForNow(..) => "an odd ttl".into(),
             Decision::Hold(until) => format!("hold {}", until.millis()),
             Decision::Unavailable => "unavailable".into(),
         }
@@ -185,6 +197,26 @@ fn a_hold_ends_with_what_is_in_hand() {
 }
 
 #[test]
+fn what_is_still_arriving_is_followed_with_the_ttl_of_row_8() {
+    let mut case = case("{}");
+    case.flying = vec![row("a", 10, 21_000, true)];
+    assert_eq!(case.at(10, 20_999), "hold 24999", "its first chunk lies ahead");
+    assert_eq!(case.at(10, 21_000), "follow a 2");
+    case.flying = vec![row("b", 10, 21_000, true)];
+    assert_eq!(case.at(10, 21_100), "hold 21250");
+    assert_eq!(case.at(10, 21_250), "follow b 2");
+}
+
+#[test]
+fn a_choice_that_was_followed_stays_with_its_defects_by_row_8() {
+    let mut followed = row("a", 10, 21_000, false);
+    followed.sound = Some(followed.first);
+    let case = case("{}").rows(vec![followed, row("b", 10, 21_001, true)]);
+    assert_eq!(case.at(10, 21_500), "defective a 2");
+    assert_eq!(case.at(10, 100_000), "defective a 2");
+}
+
+#[test]
 fn row_9_past_the_deadline() {
     assert_eq!(case("{}").at(10, 26_000), "hold 26000");
     assert_eq!(case("{}").at(10, 26_001), "missing 2");
@@ -208,8 +240,9 @@ fn row_10_masks() {
 fn records_that_lag_are_waited_for_and_then_admitted() {
     let rows = vec![row("b", 10, 21_000, true)];
     let (event, rendition) = (event("{}"), Rendition::new("v").unwrap());
+    let before: [&[Row]; 2] = [&[], &[]];
     let view =
-        View { event: &event, rendition: &rendition, number: 10, rows: &rows, before: [&[], &[]], last_arrival: None };
+        View { event: &event, rendition: &rendition, number: 10, rows: &rows, before, flying: &[], last_arrival: None };
     let decided = |now, settled| {
         let clocks = Clocks { wall: at(now), stamp: at(now), settled: at(settled) };
         decide(&view, clocks, Arrival { stamp: at(21_000), held: true })

@@ -20,6 +20,13 @@ fn a_set_is_written_as_the_contract_shows_it() {
 }
 
 #[test]
+fn a_flag_that_is_set_is_its_name_alone() {
+    let state = set(&Notifications::default(), "live", "?1", 10, 1);
+    let state = set(&state, "slate", "?0", 10, 2);
+    assert_eq!(state.latest().to_string(), "live;n=10, slate=?0;n=10, rev=2");
+}
+
+#[test]
 fn the_change_with_the_greatest_number_counts_then_the_revision() {
     let state = set(&Notifications::default(), "x", "1", 20, 1);
     let state = set(&state, "x", "2", 10, 2);

@@ -1,6 +1,9 @@
 //! The answer to a reader: headers, conditions, ranges (RFC 9110), always with an explicit `Cache-Control`.
 
-use std::ops::Range;
+mod condition;
+mod flight;
+pub(crate) mod told;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +11,20 @@ use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::event::Event;
 use headwater_model::row::{Object, Row};
-use headwater_model::{Outcome, Pipeline, Timestamp};
+use headwater_model::{Outcome, Pipeline};
 use headwater_store::{Body, StoreError};
 use headwater_wire::{Outbound, Response};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use self::condition::{Condition, Requested, condition, requested};
 use crate::Origin;
 use crate::admit::Refusal;
 use crate::deliver::cmsd;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
 use crate::tail::Candidate;
+use crate::tail::flight::Flight;
 
 /// The methods of this listener.
 pub const ALLOWED: &str = "GET, HEAD, OPTIONS";
@@ -45,6 +50,8 @@ pub struct Answer {
     pub class: Class,
     freshness: Freshness,
     media: Option<Media>,
+    /// The bytes of `media` while they are still arriving.
+    flight: Option<Arc<Flight>>,
     /// A document made for this answer.
     json: Option<String>,
     event: Option<Arc<Event>>,
@@ -85,7 +92,8 @@ impl Answer {
     /// An answer without media.
     #[must_use]
     pub fn refusal(outcome: Outcome, ttl: Ttl) -> Self {
-        Self { outcome, class: Class::Unknown, freshness: Freshness::For(ttl), media: None, json: None, event: None }
+        let freshness = Freshness::For(ttl);
+        Self { outcome, class: Class::Unknown, freshness, media: None, flight: None, json: None, event: None }
     }
 
     /// A candidate's bytes, from memory or, if `class` is admitted, from the store; for HEAD they are not read.
@@ -106,14 +114,14 @@ impl Answer {
             None => (read(origin, &row, class).await?, "store"),
         };
         let media = Some(Media { row, body, source, kind: None });
-        Ok(Self { outcome, class, freshness, media, json: None, event: None })
+        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None })
     }
 
     /// A document that no cache may keep.
     #[must_use]
     pub fn json(json: String) -> Self {
         let (outcome, class, freshness) = (Outcome::Hit, Class::Unknown, Freshness::Never);
-        Self { outcome, class, freshness, media: None, json: Some(json), event: None }
+        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None }
     }
 
     /// Never to be cached.
@@ -153,16 +161,9 @@ impl Answer {
     #[must_use]
     pub fn into_response(self, method: &Method, headers: &HeaderMap, spent: Duration) -> Response {
         let mut response = Response::new(Outbound::Empty);
-        let out = response.headers_mut();
-        out.reserve(24);
-        freshness(out, self.freshness);
-        out.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
-        if let Some(event) = &self.event {
-            out.insert(CACHE_VERSION, event.cache_version.into());
-            out.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
-        }
-        cors(out);
+        *response.headers_mut() = self.ready(spent).unwrap_or_else(|| self.headers(spent));
         if let Some(json) = self.json {
+            let out = response.headers_mut();
             out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             out.insert(header::CONTENT_LENGTH, json.len().into());
             if method != Method::HEAD {
@@ -170,14 +171,14 @@ impl Answer {
             }
             return response;
         }
-        let Some(media) = self.media else { return refused(response, self.outcome, method) };
-        describe(out, &media);
-        if let Some(event) = &self.event {
-            hint(out, &media, event, self.outcome, spent);
+        if let Some(flight) = &self.flight {
+            flight::follow(&mut response, flight);
+            return response;
         }
+        let Some(media) = self.media else { return refused(response, self.outcome, method) };
         match condition(headers, &media.row) {
             Condition::NotModified => {
-                out.remove(header::CONTENT_TYPE);
+                response.headers_mut().remove(header::CONTENT_TYPE);
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
             }
             Condition::Failed => *response.status_mut() = StatusCode::PRECONDITION_FAILED,
@@ -185,7 +186,47 @@ impl Answer {
         }
         response
     }
+
+    /// The headers of a final segment in memory, which are the same for all who get it at once, but for the time it
+    /// took: written for the first of them and copied for the rest, because the live edge is asked for thousands of
+    /// times.
+    fn ready(&self, spent: Duration) -> Option<HeaderMap> {
+        let is_common = self.outcome == Outcome::Hit && self.freshness == Freshness::Immutable;
+        let (Some(media), Some(event), true) = (&self.media, &self.event, is_common) else { return None };
+        if media.source != "memory" {
+            return None;
+        }
+        let ready = media.row.told().ready(event.rev, media.kind, || self.headers(Duration::ZERO));
+        let mut headers = HeaderMap::clone(&ready);
+        if spent >= Duration::from_millis(1) {
+            told::put(&mut headers, CMSD_DYNAMIC, cmsd::of_this_answer(&media.row, spent));
+        }
+        told::put(&mut headers, SERVER_TIMING, timing(self.outcome, spent));
+        Some(headers)
+    }
+
+    /// All headers but those of the body's length and range.
+    fn headers(&self, spent: Duration) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        freshness(&mut headers, self.freshness);
+        headers.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
+        if let Some(event) = &self.event {
+            headers.insert(CACHE_VERSION, event.cache_version.into());
+            headers.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
+        }
+        cors(&mut headers);
+        if let Some(media) = &self.media {
+            describe(&mut headers, media);
+            if let Some(event) = &self.event {
+                hint(&mut headers, media, event, self.outcome, spent);
+            }
+        }
+        headers
+    }
 }
+
+/// Room for the headers of a segment.
+const HEADERS: usize = 24;
 
 /// What rides on the answer: on a segment what holds at it, else the latest set (contract §6).
 fn notifications(event: &Event, media: Option<&Media>) -> HeaderValue {
@@ -200,6 +241,9 @@ fn notifications(event: &Event, media: Option<&Media>) -> HeaderValue {
 }
 
 const NOTIFICATIONS: HeaderName = HeaderName::from_static("headwater-notifications");
+const CMSD_STATIC: HeaderName = HeaderName::from_static("cmsd-static");
+const CMSD_DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const OUTCOME: HeaderName = HeaderName::from_static("headwater-outcome");
 const MAX_AGE_MS: HeaderName = HeaderName::from_static("headwater-max-age-ms");
 const CACHE_VERSION: HeaderName = HeaderName::from_static("headwater-cache-version");
@@ -284,27 +328,21 @@ fn refused(mut response: Response, outcome: Outcome, method: &Method) -> Respons
 
 /// The headers that 200, 206, 304 and 416 share.
 fn describe(headers: &mut HeaderMap, media: &Media) {
-    let row = &media.row;
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    set(header::ETAG, &etag(row));
-    set(header::LAST_MODIFIED, &row.published.to_http_date());
-    set(header::CONTENT_TYPE, &row.content_type);
-    set(PIPELINE, row.key.pipeline.as_str());
-    set(REGION, row.region.as_str());
-    if !row.defects.is_empty() {
-        set(HeaderName::from_static(DEFECTS_HEADER), &row.defects.to_string());
+    let told = media.row.told();
+    headers.insert(header::ETAG, told.etag.clone());
+    headers.insert(header::LAST_MODIFIED, told.last_modified.clone());
+    headers.insert(header::CONTENT_TYPE, told.content_type.clone());
+    headers.insert(PIPELINE, told.pipeline.clone());
+    headers.insert(REGION, told.region.clone());
+    if let Some(defects) = &told.defects {
+        headers.insert(HeaderName::from_static(DEFECTS_HEADER), defects.clone());
     }
-    set(
-        CACHE_STATUS,
-        if media.source == "memory" { "headwater; hit; detail=memory" } else { "headwater; hit; detail=store" },
-    );
-    if let Object::Segment { number, .. } = row.key.object {
-        headers.insert(SEGMENT, number.into());
+    if let Some(segment) = &told.segment {
+        headers.insert(SEGMENT, segment.clone());
     }
+    let source =
+        if media.source == "memory" { "headwater; hit; detail=memory" } else { "headwater; hit; detail=store" };
+    headers.insert(CACHE_STATUS, HeaderValue::from_static(source));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
@@ -312,51 +350,15 @@ fn describe(headers: &mut HeaderMap, media: &Media) {
 /// What players and edges may use, and need not: CMSD and `Server-Timing`.
 fn hint(headers: &mut HeaderMap, media: &Media, event: &Event, outcome: Outcome, spent: Duration) {
     let held = (outcome == Outcome::Held).then_some(spent);
-    let mut set = |name: &'static str, value: String| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("cmsd-static", cmsd::fixed(&media.row, event, media.kind, held));
-    set("cmsd-dynamic", cmsd::of_this_answer(&media.row, spent));
-    let word = if held.is_some() { "hold" } else { "origin" };
-    set("server-timing", format!("{word};dur={:.3}", spent.as_secs_f64() * 1000.0));
+    told::put(headers, CMSD_STATIC, cmsd::fixed(&media.row, event, media.kind, held));
+    told::put(headers, CMSD_DYNAMIC, cmsd::of_this_answer(&media.row, spent));
+    told::put(headers, SERVER_TIMING, timing(outcome, spent));
 }
 
-fn etag(row: &Row) -> String {
-    format!("\"{}\"", row.digest)
-}
-
-enum Condition {
-    Send,
-    NotModified,
-    Failed,
-}
-
-/// RFC 9110 §13.2.2: `If-Match`, then `If-None-Match` or else `If-Modified-Since`.
-fn condition(headers: &HeaderMap, row: &Row) -> Condition {
-    if headers.contains_key(header::IF_MATCH) && !names(headers, header::IF_MATCH, row) {
-        return Condition::Failed;
-    }
-    if headers.contains_key(header::IF_NONE_MATCH) {
-        return if names(headers, header::IF_NONE_MATCH, row) { Condition::NotModified } else { Condition::Send };
-    }
-    let since =
-        headers.get(header::IF_MODIFIED_SINCE).and_then(|value| Timestamp::parse_http_date(value.to_str().ok()?));
-    match since {
-        Some(since) if row.published.seconds() <= since.seconds() => Condition::NotModified,
-        _ => Condition::Send,
-    }
-}
-
-/// Whether a list of entity tags names the row, by weak comparison; `*` names anything.
-fn names(headers: &HeaderMap, field: HeaderName, row: &Row) -> bool {
-    let tag = etag(row);
-    let values = headers.get_all(field).into_iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+/// The value of `Server-Timing`, in milliseconds.
+fn timing(outcome: Outcome, spent: Duration) -> String {
+    let (word, micros) = (if outcome == Outcome::Held { "hold" } else { "origin" }, spent.as_micros());
+    format!("{word};dur={}.{:03}", micros / 1000, micros % 1000)
 }
 
 /// 200, 206 or 416.
@@ -384,42 +386,6 @@ fn send(response: &mut Response, media: Media, method: &Method, headers: &Header
     if method == Method::GET {
         *response.body_mut() = media.body.slice(range).into();
     }
-}
-
-enum Requested {
-    All,
-    One(Range<u64>),
-    Beyond,
-}
-
-/// The range that a request asks for. Several ranges, a field that does not parse and an `If-Range` that does not match
-/// mean all of it.
-fn requested(headers: &HeaderMap, row: &Row) -> Requested {
-    let Some(value) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else { return Requested::All };
-    if let Some(condition) = headers.get(header::IF_RANGE) {
-        let is_same = match condition.to_str() {
-            Ok(tag) if tag.starts_with('"') => tag == etag(row),
-            Ok(date) => Timestamp::parse_http_date(date).is_some_and(|date| date.seconds() == row.published.seconds()),
-            Err(_) => false,
-        };
-        if !is_same {
-            return Requested::All;
-        }
-    }
-    let unit = value.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case("bytes="));
-    let Some((first, last)) = value.get(6..).filter(|_| unit).and_then(|spec| spec.trim().split_once('-')) else {
-        return Requested::All;
-    };
-    let number = |text: &str| {
-        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX))
-    };
-    let range = match (number(first), number(last)) {
-        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(row.size),
-        (Some(first), None) if last.is_empty() => first..row.size,
-        (None, Some(suffix)) if first.is_empty() => row.size.saturating_sub(suffix)..row.size,
-        _ => return Requested::All,
-    };
-    if range.start < range.end { Requested::One(range) } else { Requested::Beyond }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! CMSD (CTA-5006): what a player's or an edge's own logic may want to know of a segment. Pure.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use headwater_media::init::TrackKind;
@@ -9,19 +10,19 @@ use headwater_model::row::{Object, Row};
 /// `CMSD-Static`: what stays true of the object. `held` is how long the request was held.
 #[must_use]
 pub fn fixed(row: &Row, event: &Event, kind: Option<TrackKind>, held: Option<Duration>) -> String {
-    let mut keys = vec![format!("at={}", row.published.millis())];
+    let mut text = String::with_capacity(96);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "at={}", row.published.millis());
     if matches!(row.key.object, Object::Segment { .. }) {
-        keys.push(format!("d={}", event.document.segment.millis().0));
+        let _ = write!(text, ",d={}", event.document.segment.millis().0);
     }
     if let Some(held) = held {
-        keys.push(format!("ht={}", held.as_millis()));
+        let _ = write!(text, ",ht={}", held.as_millis());
     }
-    keys.push(format!("n=\"headwater-{}\"", row.region));
-    keys.push(format!("ot={}", object_type(&row.key.object, kind)));
     // Segments are addressed by a template, as DASH does; an HLS player gets the same bytes.
-    keys.push("sf=d".into());
-    keys.push(if event.document.end_number.is_some() { "st=v".into() } else { "st=l".to_owned() });
-    keys.join(",")
+    let stream = if event.document.end_number.is_some() { 'v' } else { 'l' };
+    let _ = write!(text, ",n=\"headwater-{}\",ot={},sf=d,st={stream}", row.region, object_type(&row.key.object, kind));
+    text
 }
 
 /// `CMSD-Dynamic`: how long this node took to answer.

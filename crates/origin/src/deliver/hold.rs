@@ -12,6 +12,7 @@ use headwater_store::StoreError;
 use crate::Origin;
 use crate::live::Live;
 use crate::route::Route;
+use crate::tail::flight::Flight;
 use crate::tail::{Candidate, Known, Slot, Tail};
 
 /// Most records that a look at three segments can give: one a pipeline.
@@ -23,6 +24,10 @@ pub enum Settled {
     Serve(Candidate),
     /// This candidate, for now.
     ServeDefective(Candidate, Ttl),
+    /// This candidate, for now: the choice hangs on an upload that is still arriving.
+    ServeForNow(Candidate, Ttl),
+    /// This candidate, while it arrives.
+    Follow(Arc<Flight>, Ttl),
     /// No media.
     Refuse(Outcome, Ttl),
     /// No such event or rendition (row 2).
@@ -62,7 +67,7 @@ pub async fn settle(
             Look::Hold(until) => until,
         };
         // A close that has come waits only for commits that were stamped before it.
-        let may_lag = !rows_absent(&tail, number);
+        let may_lag = !rows_absent(&tail, number) || !tail.flights.is_empty();
         tokio::select! {
             () = news => {}
             () = watermark, if may_lag => {}
@@ -122,7 +127,9 @@ pub async fn glance(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> G
     match look(origin, live, tail, number, arrival).await {
         Look::Hold(_) => Glance::Waiting,
         Look::Settled(Settled::Serve(row)) => Glance::Served(row, Outcome::Hit),
+        Look::Settled(Settled::ServeForNow(row, _)) => Glance::Served(row, Outcome::Hit),
         Look::Settled(Settled::ServeDefective(row, _)) => Glance::Served(row, Outcome::Defective),
+        Look::Settled(Settled::Follow(flight, _)) => Glance::Served(Candidate::alone(flight.row.clone()), Outcome::Hit),
         Look::Settled(Settled::Refuse(outcome, _)) => Glance::Refused(outcome),
         Look::Settled(Settled::Unknown) => Glance::Refused(Outcome::Unknown),
         Look::Settled(Settled::Unavailable) => Glance::Refused(Outcome::Unavailable),
@@ -137,6 +144,8 @@ enum Look {
 async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: Arrival) -> Look {
     // The watermark first: what is read after it may only be newer.
     let settled = origin.store.settled();
+    // Then what is in flight, and the records last: an upload is recorded before it is no longer in flight.
+    let flights = tail.flights.around(number);
     let three = match three_slots(origin, live, tail, number).await {
         Ok(three) => three,
         Err(error) => {
@@ -144,6 +153,7 @@ async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: A
             return Look::Settled(Settled::Unavailable);
         }
     };
+    let flying: Vec<Row> = flights.iter().map(|flight| flight.row.clone()).collect();
     let rows = |slot: usize| three[slot].as_deref().map_or(&[][..], |slot| &slot.rows);
     let event = live.event();
     let view = View {
@@ -152,6 +162,7 @@ async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: A
         number,
         rows: rows(0),
         before: [rows(1), rows(2)],
+        flying: &flying,
         last_arrival: tail.last_arrival(),
     };
     let clocks = Clocks { wall: origin.clock.wall(), stamp: origin.store.stamp(), settled };
@@ -160,6 +171,13 @@ async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: A
         Decision::Serve(row) => candidate(&three[0], row).map_or(Settled::Unavailable, Settled::Serve),
         Decision::ServeDefective(row, ttl) => {
             candidate(&three[0], row).map_or(Settled::Unavailable, |row| Settled::ServeDefective(row, ttl))
+        }
+        Decision::ServeForNow(row, ttl) => {
+            candidate(&three[0], row).map_or(Settled::Unavailable, |row| Settled::ServeForNow(row, ttl))
+        }
+        Decision::Follow(row, ttl) => {
+            let chosen = flights.iter().find(|flight| flight.row.key == row.key).cloned();
+            chosen.map_or(Settled::Unavailable, |flight| Settled::Follow(flight, ttl))
         }
         Decision::Refuse(outcome, ttl) => Settled::Refuse(outcome, ttl),
         Decision::Unavailable => Settled::Unavailable,
@@ -209,5 +227,5 @@ pub async fn rows(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Res
 fn slot_of(rows: &[Row], number: u64) -> Option<Arc<Slot>> {
     let of = |row: &&Row| matches!(row.key.object, Object::Segment { number: other, .. } if other == number);
     let rows: Vec<Row> = rows.iter().filter(of).cloned().collect();
-    (!rows.is_empty()).then(|| Arc::new(Slot { number, rows }))
+    (!rows.is_empty()).then(|| Arc::new(Slot::new(number, rows)))
 }

@@ -61,7 +61,7 @@ struct SegmentView {
 struct CandidateView {
     /// Whose.
     pipeline: String,
-    /// `sound`, `defective`, `masked` or `absent`.
+    /// `sound`, `defective`, `masked`, `arriving` or `absent`.
     state: &'static str,
     /// As in `Headwater-Defects`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,13 +123,14 @@ async fn segment(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Resu
         Glance::Waiting => (if slot.is_some() { "closing" } else { "hold" }, None),
     };
     let expected = event.document.expected(number);
+    let flights = tail.flights.around(number);
     let candidates = event.rules_at(number).pipelines.iter().map(|pipeline| {
         let rows = slot.as_ref().map_or(&[][..], |slot| &slot.rows);
         let row = rows.iter().find(|row| row.key.pipeline == *pipeline);
         let masked = is_masked(&event.masks, pipeline, &tail.rendition, number);
         CandidateView {
             pipeline: pipeline.to_string(),
-            state: state(row, masked),
+            state: state(row, masked, flights.iter().any(|flight| flight.is_of(number, pipeline))),
             defects: row.filter(|row| !row.defects.is_empty()).map(|row| row.defects.to_string()),
             late_ms: row.map(|row| row.first.millis_since(expected) as i64),
             size: row.map(|row| row.size),
@@ -139,9 +140,10 @@ async fn segment(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Resu
     Ok(SegmentView { number, expected: expected.to_rfc3339(), outcome, served, candidates: candidates.collect() })
 }
 
-fn state(row: Option<&Row>, masked: bool) -> &'static str {
+fn state(row: Option<&Row>, masked: bool, arriving: bool) -> &'static str {
     match row {
         _ if masked => "masked",
+        None if arriving => "arriving",
         None => "absent",
         Some(row) if row.sound.is_some() => "sound",
         Some(_) => "defective",

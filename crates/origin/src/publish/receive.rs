@@ -13,6 +13,8 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::publish::follow::Followed;
+
 /// How long an upload waits for its first memory before it is refused. The 2 s that a write may take (contract §4) are
 /// for the store; a body takes at least this long to arrive when that many others do.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
@@ -29,13 +31,21 @@ pub struct Received {
     pub digest: Digest,
     /// Its share of the memory, to be held until the store has the bytes.
     pub admission: Admission,
+    /// Those who have followed it so far. Dropping it tells them that the upload has died.
+    pub followed: Option<Followed>,
 }
 
-/// Reads the body to its end.
+/// Reads the body to its end, and shows what has come to those who may follow it.
 ///
 /// # Errors
 /// 400 cut short or a wrong digest, 408 too slow, 413 too large, 503 no memory. Nothing is kept.
-pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, limit: u64) -> Result<Received, Problem> {
+pub async fn receive(
+    inbound: &mut Inbound,
+    headers: &HeaderMap,
+    pool: &Pool,
+    limit: u64,
+    mut followed: Option<Followed>,
+) -> Result<Received, Problem> {
     let wanted = claimed_sha256(headers)?;
     let Ok(mut writer) = timeout(MEMORY_WAIT, pool.writer(inbound.length())).await else {
         return Err(no_memory(MEMORY_WAIT));
@@ -53,9 +63,15 @@ pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, li
             return Err(no_memory(GROWTH_WAIT));
         }
         if turn_ends.is_none() && writer.has_turn() {
-            #[expect(clippy::disallowed_methods, reason = "a deadline of the wire, on the monotonic clock of the runtime")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a deadline of the wire, on the monotonic clock of the runtime"
+            )]
             let now = Instant::now();
             turn_ends = Some(now + TURN_MAX);
+        }
+        if let Some(followed) = &mut followed {
+            followed.grown(&mut writer);
         }
     }
     if let (Some(sha), Some((field, wanted))) = (sha, wanted)
@@ -65,7 +81,7 @@ pub async fn receive(inbound: &mut Inbound, headers: &HeaderMap, pool: &Pool, li
         return Err(Problem::new(400, "wrong-digest", "The body does not match its digest", detail).field(field));
     }
     let (body, digest, admission) = writer.finish();
-    Ok(Received { body, digest, admission })
+    Ok(Received { body, digest, admission, followed })
 }
 
 /// The next frame. Memory that others wait for is not lent past `turn_ends`.

@@ -65,6 +65,7 @@ pub fn claim(key: Key, body: &Body, now: Timestamp) -> Claim {
         region: Region::new("local").expect("a name"),
         keep,
         create_only: false,
+        arrived: None,
     }
 }
 

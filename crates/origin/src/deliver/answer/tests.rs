@@ -1,3 +1,6 @@
+use headwater_model::Timestamp;
+
+use super::condition::etag;
 use super::*;
 use crate::testing::segment_row;
 
@@ -15,6 +18,7 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
         class: Class::Live,
         freshness: Freshness::Immutable,
         media,
+        flight: None,
         json: None,
         event: None,
     };
@@ -86,7 +90,7 @@ fn conditions_go_in_their_order() {
 fn head_has_the_same_headers_and_no_body() {
     let (get, head) = (answer(&[], Method::GET), answer(&[], Method::HEAD));
     assert_eq!(get.headers(), head.headers());
-    assert_eq!((get.body().len(), head.body().len()), (10, 0));
+    assert_eq!((get.body().length(), head.body().length()), (Some(10), Some(0)));
 }
 
 #[test]
