@@ -154,7 +154,7 @@ impl Notifications {
         oldest: u64,
     ) -> Result<Option<Self>, NotifyError> {
         check_name(name).map_err(NotifyError::Invalid)?;
-        let is_taken = |change: &&Change| change.name == name && change.number == number;
+        let is_taken = |change: &&Change| change.name == name && change.number == number && change.value.is_some();
         if source == Source::Upload && self.0.iter().any(|change| is_taken(&change)) {
             return Ok(None);
         }

@@ -86,7 +86,7 @@ async fn set(
         .map_err(|problem| refused(ControlError::Invalid { field: "value".into(), problem }))?;
     let wall = origin.clock.wall();
     let changed = origin.control.change(&tenant, &event, |live, event| {
-        let number = new.from.unwrap_or_else(|| live.next_number(wall));
+        let number = new.from.unwrap_or_else(|| event.document.next_number(wall));
         let oldest = live.oldest_number(wall);
         let state = event.notifications.with(&new.name, &value, number, event.rev + 1, Source::Operator, oldest)?;
         Ok(state.map(|state| event.next(|event| event.notifications = state)))
@@ -107,7 +107,7 @@ async fn remove(
     let (tenant, event) = names(&tenant, &event)?;
     let wall = origin.clock.wall();
     let changed = origin.control.change(&tenant, &event, |live, event| {
-        let (next, oldest) = (live.next_number(wall), live.oldest_number(wall));
+        let (next, oldest) = (event.document.next_number(wall), live.oldest_number(wall));
         let state = event.notifications.without(&name, next, event.rev + 1, oldest)?;
         Ok(state.map(|state| event.next(|event| event.notifications = state)))
     });
