@@ -14,7 +14,7 @@ use support::{Event, Raw, Server, get, head, let_pass};
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Row 8 of an event of 10 s segments.
-const FOR_NOW: &str = "max-age=10";
+const FOR_NOW: &str = "public, max-age=10";
 
 /// An event with the low-latency rendition `v` whose segments come some time, and whose readers wait for them.
 fn event(server: &Server, changes: Value) -> Event {
@@ -399,7 +399,7 @@ fn a_sound_segment_that_was_followed_is_sound_media() {
         let (status, head) = follower.0.read_head();
         (status == 200).then_some((follower, head))
     });
-    assert!(head.to_ascii_lowercase().contains("cache-control: max-age=1\r\n"), "{head}");
+    assert!(head.to_ascii_lowercase().contains("cache-control: public, max-age=1\r\n"), "{head}");
     upload.send(&chunks[1..].concat());
     upload.end(201);
     follower.expect(&chunks.concat());

@@ -135,8 +135,8 @@ async fn segment(
                 return answer.kind(track_kind(live, rendition));
             }
             Settled::Serve(row) => (row, patient, Freshness::Immutable),
-            Settled::ServeForNow(row, ttl) => (row, patient, Freshness::For(ttl)),
-            Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::For(ttl)),
+            Settled::ServeForNow(row, ttl) => (row, patient, Freshness::PublicFor(ttl)),
+            Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::PublicFor(ttl)),
         };
         let class = class(origin, live, number);
         match Answer::media(origin, row, outcome, freshness, &head.method, class).await {

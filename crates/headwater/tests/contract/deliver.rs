@@ -97,7 +97,7 @@ fn ttls_of_a_segment_are_whole_seconds_and_at_least_one() {
         let url = format!("{}/live.mpd", event.deliver);
         get(url).expect_row(200, &format!("public, max-age={loose}"), "hit");
         event.put_defective("a", 5, "media", "short").expect(201);
-        event.get(5).expect_row(200, &format!("max-age={segment}"), "defective");
+        event.get(5).expect_row(200, &format!("public, max-age={segment}"), "defective");
     }
 }
 

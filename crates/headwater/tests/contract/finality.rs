@@ -59,7 +59,7 @@ fn every_known_defect_is_told_to_the_reader() {
     let kinds = ["short", "discontinuity", "filler", "malformed", "incomplete", "no-sync", "disorder"];
     for (number, kind) in (NEXT - 3..).zip(kinds) {
         event.put_defective("a", number, kind, kind).expect(201);
-        let reply = event.get(number).expect_row(200, "max-age=10", "defective");
+        let reply = event.get(number).expect_row(200, "public, max-age=10", "defective");
         assert_eq!(reply.header("headwater-defects"), kind);
     }
 }

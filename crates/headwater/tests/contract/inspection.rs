@@ -44,7 +44,8 @@ fn each_fault_of_a_packager_is_found_and_told() {
     ];
     for (number, (kind, body)) in (3..).zip(cases) {
         let told = put(&event, "a", &video, number, body).expect(201).header("headwater-defects");
-        let served = get(format!("{}/v360/{number}.m4s", event.deliver)).expect_row(200, "max-age=1", "defective");
+        let served =
+            get(format!("{}/v360/{number}.m4s", event.deliver)).expect_row(200, "public, max-age=1", "defective");
         assert_eq!(served.header("headwater-defects"), told);
         let kinds: Vec<_> = told.split(", ").filter_map(|defect| defect.split(';').next()).collect();
         assert_eq!(kinds, [kind], "{told}");

@@ -113,7 +113,7 @@ fn a_defective_candidate_waits_for_the_other_pipeline() {
     let server = Server::start();
     let event = event(&server, 250, 800);
     let published = event.put_defective("a", NEXT, "bad a", "short;have=48;want=50").expect(201);
-    let reply = event.get(NEXT).expect_row(200, "max-age=10", "defective");
+    let reply = event.get(NEXT).expect_row(200, "public, max-age=10", "defective");
     assert_eq!(reply.header("headwater-defects"), "short;have=48;want=50");
     let waited = reply.at.duration_since(published.at) + published.took;
     assert!(waited >= Duration::from_millis(800), "{waited:?}");
@@ -132,7 +132,7 @@ fn of_two_defective_candidates_the_least_bad_is_served_at_once() {
     for (number, of_a, of_b, least_bad) in cases {
         event.put_defective("a", number, "of a", of_a).expect(201);
         event.put_defective("b", number, "of b", of_b).expect(201);
-        let reply = event.get(number).expect_row(200, "max-age=10", "defective");
+        let reply = event.get(number).expect_row(200, "public, max-age=10", "defective");
         assert_eq!(reply.text(), least_bad, "{of_a} against {of_b}");
         assert!(reply.took < Duration::from_secs(5), "{:?}", reply.took);
     }
@@ -144,7 +144,7 @@ fn a_sound_candidate_takes_the_place_of_a_provisional_one() {
     let event = event(&server, 20_000, 20_000);
     event.put_defective("a", NEXT, "bad a", "short").expect(201);
     event.put_defective("b", NEXT, "bad b", "short").expect(201);
-    assert_eq!(event.get(NEXT).expect_row(200, "max-age=10", "defective").text(), "bad a");
+    assert_eq!(event.get(NEXT).expect_row(200, "public, max-age=10", "defective").text(), "bad a");
     event.put("b", NEXT, "good b").expect(201);
     check_chosen(&event, NEXT, "good b");
     event.put("a", NEXT, "good a").expect(201);

@@ -17,7 +17,7 @@ impl Answer {
     /// A candidate's bytes as they arrive, with the TTL of row 8.
     #[must_use]
     pub fn following(flight: Arc<Flight>, outcome: Outcome, ttl: Ttl) -> Self {
-        let freshness = Freshness::For(ttl);
+        let freshness = Freshness::PublicFor(ttl);
         let outcome = if flight.row.defects.is_empty() { outcome } else { Outcome::Defective };
         let row = Candidate::alone(flight.row.clone());
         let media = Some(Media { row, body: Body::default(), source: "memory", kind: None });
