@@ -30,7 +30,8 @@ use headwater_store::disk::Directory;
 use headwater_store::log::{Log, OpenError};
 use headwater_store::slab::Pool;
 use headwater_store::stamp::Clock;
-use headwater_wire::accept::{self, Drain, HalfClose};
+use headwater_wire::Traffic;
+use headwater_wire::accept::{self, Drain};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -214,9 +215,9 @@ impl Server {
         let catalog = Arc::clone(&origin.catalog);
         deliver.spawn(async move { catalog.wake_waiters().await });
         publish.spawn(upkeep(Arc::clone(&origin)));
-        let reading = deliver.spawn(accept::serve(deliver_listener, readers, HalfClose::Gone, drain.clone()));
-        let operating = publish.spawn(accept::serve(ops, operators, HalfClose::Gone, drain.clone()));
-        let writing = accept::serve(publish_listener, writers, HalfClose::Answer, drain.clone());
+        let reading = deliver.spawn(accept::serve(deliver_listener, readers, Traffic::Downloads, drain.clone()));
+        let operating = publish.spawn(accept::serve(ops, operators, Traffic::Control, drain.clone()));
+        let writing = accept::serve(publish_listener, writers, Traffic::Uploads, drain.clone());
         publish.block_on(async {
             writing.await;
             // Their ends tell nothing: a panic of a listener has been reported where it happened.

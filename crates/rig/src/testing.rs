@@ -8,8 +8,8 @@ use std::time::Duration;
 use headwater_model::document::Document;
 use headwater_model::{Millis, Timestamp};
 use headwater_store::stamp::Clock;
-use headwater_wire::accept::{self, Drain, HalfClose};
-use headwater_wire::{Handler, Outbound, Request, Response};
+use headwater_wire::accept::{self, Drain};
+use headwater_wire::{Handler, Outbound, Request, Response, Traffic};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -131,7 +131,7 @@ impl World {
         let listener = accept::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let url = format!("http://{}/live/demo", listener.local_addr().unwrap());
         let notes = Notes { seen: Arc::clone(&seen), answers: Box::new(answers) };
-        tokio::spawn(accept::serve(listener, Arc::new(notes), HalfClose::Answer, Drain::default()));
+        tokio::spawn(accept::serve(listener, Arc::new(notes), Traffic::Uploads, Drain::default()));
         let renditions = renditions.iter().map(ToString::to_string).collect();
         let plan = Plan { url, document, renditions, latency: LATENCY };
         Self { rig: Rig::start(plan, clock.clone()).unwrap(), clock, seen }

@@ -9,23 +9,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::limits::{
-    BACKLOG, CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX, READ_BYTES_MAX, SEND_TIMEOUT,
-    UPLOAD_READ_BYTES_MAX,
+    BACKLOG, DRAIN_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX, READ_BYTES_MAX, SEND_TIMEOUT, UPLOAD_READ_BYTES_MAX,
 };
+use crate::places::Places;
 use crate::socket::{Phase, Progress, Socket};
-use crate::{Handler, Inbound, Request};
-
-/// What a client's half-closed connection means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HalfClose {
-    /// It has sent all it had and listens for the answer: uploads.
-    Answer,
-    /// It has gone, and what it waited for may be dropped: downloads, holds.
-    Gone,
-}
+use crate::{Handler, Inbound, Request, Traffic};
 
 /// Tells servers to drain. Clones share one switch.
 #[derive(Clone, Debug)]
@@ -72,12 +63,12 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves `handler` on `listener` until `drain` starts and every connection has ended or its time is over.
-pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, half_close: HalfClose, drain: Drain) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, traffic: Traffic, drain: Drain) {
+    let places = Places::new(traffic);
     let mut drained = pin!(drain.started());
     loop {
         let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
+            place = places.take() => place,
             () = drained.as_mut() => break,
         };
         let accepted = tokio::select! {
@@ -86,9 +77,9 @@ pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, half_clos
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (handler, drain, places) = (Arc::clone(&handler), drain.clone(), Arc::clone(&places));
+                let (handler, drain, places) = (Arc::clone(&handler), drain.clone(), places.clone());
                 tokio::spawn(async move {
-                    connection(stream, peer, handler, half_close, drain, places).await;
+                    connection(stream, peer, handler, traffic, drain, places).await;
                     drop(place);
                 });
             }
@@ -101,8 +92,7 @@ pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, half_clos
         }
     }
     drop(listener);
-    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    if tokio::time::timeout(DRAIN_TIMEOUT, places.acquire_many(all)).await.is_err() {
+    if tokio::time::timeout(DRAIN_TIMEOUT, places.all_free()).await.is_err() {
         tracing::warn!("connections still open after {} s are cut off", DRAIN_TIMEOUT.as_secs());
     }
 }
@@ -111,14 +101,14 @@ async fn connection<H: Handler>(
     stream: TcpStream,
     peer: SocketAddr,
     handler: Arc<H>,
-    half_close: HalfClose,
+    traffic: Traffic,
     drain: Drain,
-    places: Arc<Semaphore>,
+    places: Places,
 ) {
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SEND_TIMEOUT));
     let progress = Progress::default();
-    let read_max = if half_close == HalfClose::Answer { UPLOAD_READ_BYTES_MAX } else { READ_BYTES_MAX };
+    let read_max = if traffic == Traffic::Uploads { UPLOAD_READ_BYTES_MAX } else { READ_BYTES_MAX };
     let io = TokioIo::new(Socket::new(stream, progress.clone(), read_max, places));
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let refusal = progress.refusal(&request);
@@ -136,7 +126,7 @@ async fn connection<H: Handler>(
         }
     });
     let mut builder = http1::Builder::new();
-    builder.header_read_timeout(None).half_close(half_close == HalfClose::Answer);
+    builder.header_read_timeout(None).half_close(traffic == Traffic::Uploads);
     builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
     let mut connection = builder.serve_connection(io, service);
     let _ = tokio::select! {

@@ -8,6 +8,7 @@ pub mod body;
 pub mod client;
 pub mod guard;
 pub mod limits;
+mod places;
 pub mod problem;
 mod socket;
 
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 pub use body::{BodyError, Inbound, Outbound};
+pub use places::Traffic;
 pub use problem::Problem;
 
 /// A request whose body has not been read yet.

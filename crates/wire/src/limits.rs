@@ -7,7 +7,7 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests of a connection: twice the longest segment, so that a packager with a persistent connection
 /// never finds it closed, and longer than the 60 s for which nginx keeps an idle upstream connection.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// The same while fewer than [`SPARE_CONNECTIONS`] are left: those who do nothing make room for those who would.
+/// The same while less than an eighth of a listener's places are left: those who do nothing make room for those who would.
 pub const CROWDED_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For which a body may stand still (contract §1).
 pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -34,10 +34,11 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
 /// Most header lines of a request. Past it: 431.
 pub const HEADERS_MAX: usize = 64;
-/// Connections of one listener: thrice the 10,000 held requests that a popular event brings.
+/// Connections of one listener, where the limit of open files allows: thrice the 10,000 held requests that a popular
+/// event brings.
 pub const CONNECTIONS_MAX: usize = 32_768;
-/// How many of them are kept free by closing idle ones: a reserve for the burst of ten seconds.
-pub const SPARE_CONNECTIONS: usize = CONNECTIONS_MAX / 8;
+/// Descriptors that no connection may take: the store's files, the listeners, the runtimes.
+pub const DESCRIPTORS_RESERVED: usize = 256;
 /// How long a drain waits for requests in progress: past the longest hold and the usual upload.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a refused body is read before the answer, so that a packager that only listens after its upload hears

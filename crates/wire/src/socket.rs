@@ -14,13 +14,11 @@ use std::task::{Context, Poll, ready};
 use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::guard::{Guard, Refusal, Stop};
-use crate::limits::{
-    CROWDED_IDLE_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT, SEND_TIMEOUT, SPARE_CONNECTIONS,
-};
+use crate::limits::{CROWDED_IDLE_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT, SEND_TIMEOUT};
+use crate::places::Places;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,12 +92,12 @@ pub(crate) struct Socket {
     timed: Option<Phase>,
     /// When that phase's time is over.
     ends: Instant,
-    /// Places for connections of the listener.
-    places: Arc<Semaphore>,
+    /// Of the listener.
+    places: Places,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, progress: Progress, read_max: usize, places: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(stream: TcpStream, progress: Progress, read_max: usize, places: Places) -> Self {
         let ends = now() + IDLE_TIMEOUT;
         Self {
             stream,
@@ -166,7 +164,7 @@ impl Socket {
             self.set_timer();
         }
         while self.timer.as_mut().poll(cx).is_ready() {
-            let is_crowded = self.places.available_permits() < SPARE_CONNECTIONS;
+            let is_crowded = self.places.are_short();
             if now() >= self.ends || (phase == Phase::Idle && is_crowded) {
                 return Some(phase);
             }

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use crate::support::event::NEXT;
 use crate::support::{Event, PATIENCE, Server, eventually, get, let_pass, put};
 
-/// Raises this process's limit of open files; how many connections it may then have.
+/// Raises this process's limit of open files; how many connections it may then have to one listener of a server with
+/// the same limit, which gives the deliver listener three quarters of it.
 fn connections_max() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("our own limit");
-    limit.maximum.map_or(usize::MAX, |most| usize::try_from(most).expect("small")) - 500
+    let most = limit.maximum.map_or(1 << 20, |most| usize::try_from(most).expect("small"));
+    most / 16 * 11
 }
 
 /// `count` connections to `address` that have sent `text`.
@@ -56,7 +58,7 @@ fn idle_and_slow_connections_cost_little_and_harm_nobody() {
     let server = Server::start();
     let event = crate::live_event(&server);
     let before = server.memory();
-    let idle = 2000.min(most / 4);
+    let idle = 1000.min(most / 8);
     let _idle: Vec<_> =
         [server.publish_address(), server.deliver_address()].map(|address| crowd(address, idle, "")).into();
     let upload = "PUT /live/game/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 60000000\r\n\r\n";
@@ -163,4 +165,17 @@ fn unknown_names_leave_nothing_behind() {
     assert!(grown < 4 << 20, "{grown} bytes more after 180,000 unknown names");
     let metrics = get(format!("{}/metrics", server.ops)).expect(200);
     assert!(metrics.body.len() < 100_000, "no metric names what is unknown");
+}
+
+#[test]
+fn a_full_listener_harms_no_other_and_idle_connections_make_room() {
+    let server = Server::start_with_descriptors(600);
+    let event = crate::live_event(&server);
+    // More than it takes: those that find no place wait to be accepted.
+    let _idle = crowd(server.deliver_address(), 400, "");
+    let put = event.put("a", NEXT, "media").expect(201);
+    assert!(put.took < Duration::from_secs(2), "{:?}", put.took);
+    get(format!("{}/healthz", server.ops)).expect(200);
+    let read = event.get(NEXT).expect(200);
+    assert!(read.took < Duration::from_secs(20), "{:?}", read.took);
 }

@@ -94,6 +94,8 @@ fn uploads_that_take_all_memory_and_stop_do_not_end_publishing() {
     let mut stuck: Vec<_> = (0..12).map(|_| Raw::send(server.publish_address(), &head)).collect();
     stuck.iter_mut().for_each(|raw| raw.write(&vec![b'x'; 400_000]));
     let_pass(Duration::from_millis(300));
+    // These find none, and would hold the reserve with nothing.
+    let _silent: Vec<_> = (0..12).map(|_| Raw::send(server.publish_address(), &head)).collect();
     let tries = publish(&event, 10);
-    assert!(tries <= 20, "{tries} tries for ten segments");
+    assert!(tries <= 30, "{tries} tries for ten segments");
 }

@@ -35,16 +35,26 @@ impl Server {
         Self::start_in(std::sync::Arc::new(folder()), "serve", options)
     }
 
+    /// `headwater serve` with nothing stored and few descriptors.
+    pub fn start_with_descriptors(most: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(binary());
+        Self::start_as(shell, std::sync::Arc::new(folder()), "serve", &[])
+    }
+
     /// `headwater demo`.
     pub fn demo() -> Self {
         Self::start_in(std::sync::Arc::new(folder()), "demo", &[])
     }
 
     fn start_in(folder: std::sync::Arc<TempDir>, command: &str, options: &[&str]) -> Self {
+        Self::start_as(Command::new(binary()), folder, command, options)
+    }
+
+    fn start_as(mut server: Command, folder: std::sync::Arc<TempDir>, command: &str, options: &[&str]) -> Self {
         let ready_file = folder.path().join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let any_port = "127.0.0.1:0";
-        let mut server = Command::new(binary());
         server.arg(command).arg("--data").arg(folder.path().join("data"));
         server.args(["--publish", any_port, "--deliver", any_port, "--ops", any_port, "--ready-file"]).arg(&ready_file);
         server.args(options);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use headwater_model::row::Digest;
 use headwater_store::Body;
-use headwater_store::slab::{Admission, Pool};
+use headwater_store::slab::{Admission, Pool, Writer};
 use headwater_wire::{BodyError, Inbound, Problem};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
@@ -22,6 +22,8 @@ const MEMORY_WAIT: Duration = Duration::from_secs(5);
 const GROWTH_WAIT: Duration = Duration::from_secs(2);
 /// How long one upload may draw on the last memory, for which the others wait: they must get it before they give up.
 const TURN_MAX: Duration = Duration::from_secs(4);
+/// For how long it may stand still meanwhile: a few round trips of any path that carries live media.
+const TURN_STALL: Duration = Duration::from_millis(500);
 
 /// A whole upload.
 pub struct Received {
@@ -52,7 +54,7 @@ pub async fn receive(
     };
     let mut sha = (!wanted.is_empty()).then(Sha256::new);
     let mut turn_ends = None;
-    while let Some(frame) = next(inbound, turn_ends).await? {
+    while let Some(frame) = next(inbound, &writer, &mut turn_ends).await? {
         if writer.len() + frame.len() as u64 > limit {
             return Err(too_large(limit));
         }
@@ -61,14 +63,6 @@ pub async fn receive(
         }
         if timeout(GROWTH_WAIT, writer.push(&frame)).await.is_err() {
             return Err(no_memory(GROWTH_WAIT));
-        }
-        if turn_ends.is_none() && writer.has_turn() {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a deadline of the wire, on the monotonic clock of the runtime"
-            )]
-            let now = Instant::now();
-            turn_ends = Some(now + TURN_MAX);
         }
         if let Some(followed) = &mut followed {
             followed.grown(&mut writer);
@@ -81,12 +75,19 @@ pub async fn receive(
     Ok(Received { body, digest, admission, followed })
 }
 
-/// The next frame. Memory that others wait for is not lent past `turn_ends`.
-async fn next(inbound: &mut Inbound, turn_ends: Option<Instant>) -> Result<Option<Bytes>, Problem> {
-    let frame = match turn_ends {
-        None => inbound.frame().await,
-        Some(end) => timeout_at(end, inbound.frame()).await.map_err(|_| no_memory(TURN_MAX))?,
-    };
+/// The next frame. Whoever draws on the reserve must be quick, because others wait for it.
+async fn next(
+    inbound: &mut Inbound,
+    writer: &Writer,
+    turn_ends: &mut Option<Instant>,
+) -> Result<Option<Bytes>, Problem> {
+    if !writer.has_turn() {
+        return inbound.frame().await.transpose().map_err(broken);
+    }
+    #[expect(clippy::disallowed_methods, reason = "a deadline of the wire, on the monotonic clock of the runtime")]
+    let now = Instant::now();
+    let end = *turn_ends.get_or_insert(now + TURN_MAX);
+    let frame = timeout_at(end.min(now + TURN_STALL), inbound.frame()).await.map_err(|_| no_memory(TURN_MAX))?;
     frame.transpose().map_err(broken)
 }
 
@@ -138,6 +139,9 @@ pub fn too_large(limit: u64) -> Problem {
 }
 
 fn no_memory(waited: Duration) -> Problem {
-    let detail = format!("uploads in progress hold all of upload_bytes, for {} s; try again", waited.as_secs());
+    let detail = format!(
+        "uploads in progress hold all of upload_bytes, and {} s have not changed it; try again",
+        waited.as_secs()
+    );
     Problem::new(503, "no-memory", "No memory for another upload", detail).header(http::header::RETRY_AFTER, "1")
 }
