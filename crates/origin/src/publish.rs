@@ -290,13 +290,7 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         create_only: upload.create_only,
         arrived: followed.as_ref().and_then(Followed::arrived),
     };
-    for defect in claim.defects.iter() {
-        origin.metrics.defect(&upload.pipeline, defect.kind);
-    }
-    let refused = match upload.object {
-        Object::Segment { number, .. } => notify::apply(origin, &upload, number, headers).await,
-        _ => None,
-    };
+    let refused = notify::apply(origin, &upload, &live, &claim, headers).await;
     let gate = live.gate.read().await;
     let started = origin.clock.monotonic();
     let published = origin.store.publish(claim, body.clone()).await.map_err(|error| answer::store_problem(&error))?;
@@ -308,8 +302,11 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
     }
     learn(&live, &published, &body);
     let late = lateness(origin, &upload);
-    if let (Published::Stored(_), Some(late)) = (&published, late) {
-        origin.metrics.lateness(&upload.pipeline, late.millis_late);
+    if let Published::Stored(row) = &published {
+        row.defects.iter().for_each(|defect| origin.metrics.defect(&upload.pipeline, defect.kind));
+        if let Some(late) = late {
+            origin.metrics.lateness(&upload.pipeline, late.millis_late);
+        }
     }
     let mut response = answer::published(&published, late.is_some_and(|late| late.past_deadline));
     if let Some(refused) = refused {

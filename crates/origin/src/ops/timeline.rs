@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use headwater_model::event::Published;
 use headwater_model::mask::is_masked;
 use headwater_model::row::Row;
 use headwater_wire::Problem;
@@ -102,7 +103,12 @@ async fn timeline(
 
 fn bounds(origin: &Origin, live: &Live, range: &Range) -> Result<(u64, u64), Refused> {
     let document = &live.event().document;
-    let next = live.next_number(origin.clock.wall());
+    let due = document.next_number(origin.clock.wall());
+    // What was published early is shown too.
+    let next = match live.published() {
+        Published::Nothing => due,
+        Published::UpTo(highest) => due.max(highest.saturating_add(1)),
+    };
     let last = (LAST_MILLIS / document.segment.millis().0.max(1)).clamp(1, SEGMENTS_MAX);
     let to = range.to.unwrap_or(next);
     let from = range.from.unwrap_or_else(|| to.saturating_sub(last - 1).max(document.start_number));
