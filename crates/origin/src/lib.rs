@@ -142,6 +142,19 @@ impl Server {
     /// # Errors
     /// [`StartError`] with what to do about it.
     pub fn load(config: Config, clock: Arc<dyn Clock>, extra: axum::Router) -> Result<Self, StartError> {
+        Self::load_around(config, clock, extra, |store| store)
+    }
+
+    /// As [`Server::load`], with what `around` puts around the engine: a store that is slow or fails on command.
+    ///
+    /// # Errors
+    /// [`StartError`] with what to do about it.
+    pub fn load_around(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        extra: axum::Router,
+        around: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> Result<Self, StartError> {
         // 1. The configuration, before anything is touched.
         let tenants = config.tenants()?;
         let events = config.events()?;
@@ -169,7 +182,8 @@ impl Server {
         publish.block_on(restore(&*log, &catalog))?;
         // 6. The events of the configuration file.
         let metrics = Metrics::default();
-        let store: Arc<dyn Store> = Arc::new(Timed::new(log.clone(), ENGINE, Arc::clone(&clock), &metrics));
+        let engine = around(log.clone());
+        let store: Arc<dyn Store> = Arc::new(Timed::new(engine, ENGINE, Arc::clone(&clock), &metrics));
         let control = Control::new(Arc::clone(&store), Arc::clone(&catalog), tenants);
         publish.block_on(put_events(&control, events))?;
         let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);

@@ -64,32 +64,10 @@ pub struct Metrics {
     defects: Handles<(Pipeline, DefectKind), Counter>,
     lateness: Handles<Pipeline, Histogram>,
     cache_bytes: Gauge,
-    dvr: [Counter; 2],
+    /// Hits and misses of the live window, then of the DVR cache.
+    caches: [Counter; 4],
     shed: [Counter; Class::ALL.len()],
     utilization: Gauge,
-}
-
-/// How a lookup in a cache ended: the label `result`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// It was there.
-    Hit,
-    /// It was not.
-    Miss,
-}
-
-impl Lookup {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Hit, Self::Miss];
-
-    /// The label's value.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-        }
-    }
 }
 
 const METADATA: Metadata<'_> = Metadata::new("headwater", Level::INFO, None);
@@ -113,7 +91,8 @@ impl Default for Metrics {
             defects: Handles::default(),
             lateness: Handles::default(),
             cache_bytes: gauge(&table::CACHE_BYTES),
-            dvr: Lookup::ALL.map(|lookup| counter(&table::CACHE_REQUESTS, &["dvr", lookup.word()])),
+            caches: [("memory", "hit"), ("memory", "miss"), ("dvr", "hit"), ("dvr", "miss")]
+                .map(|(tier, result)| counter(&table::CACHE_REQUESTS, &[tier, result])),
             shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
             utilization: gauge(&table::UTILIZATION),
             recorder,
@@ -218,16 +197,12 @@ impl Metrics {
         self.histogram(&table::STORE_DURATION, &[engine, op])
     }
 
-    /// How often lookups in the cache `tier` end like this.
-    pub fn cache_requests(&self, tier: &str, lookup: Lookup) -> Counter {
-        self.counter(&table::CACHE_REQUESTS, &[tier, lookup.word()])
-    }
-
     /// What the store's caches hold and how often they were asked, since its start.
     pub fn caches(&self, caches: Caches) {
         self.cache_bytes.set(caches.bytes as f64);
-        for (count, total) in self.dvr.iter().zip([caches.dvr_hits, caches.dvr_misses]) {
-            count.absolute(total);
+        let totals = [[caches.window_hits, caches.window_misses], [caches.dvr_hits, caches.dvr_misses]];
+        for (count, total) in self.caches.iter().zip(totals.as_flattened()) {
+            count.absolute(*total);
         }
     }
 
@@ -266,7 +241,7 @@ mod tests {
         metrics.defect(&pipeline, DefectKind::Short);
         metrics.lateness(&pipeline, -40);
         metrics.store_duration("log", "read").record(second);
-        metrics.cache_requests("memory", Lookup::Hit).increment(1);
+        metrics.caches(Caches { bytes: 1, window_hits: 2, ..Default::default() });
         let scrape = metrics.render();
         for Metric { name, meaning, .. } in METRICS {
             assert!(scrape.contains(&format!("# HELP {name} {meaning}")), "{name}: {scrape}");

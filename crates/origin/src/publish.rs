@@ -292,10 +292,9 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
     };
     let refused = notify::apply(origin, &upload, &live, &claim, headers).await;
     let gate = live.gate.read().await;
-    let started = origin.clock.monotonic();
+    let commit = origin.admission.commit(origin.clock.monotonic());
     let published = origin.store.publish(claim, body.clone()).await.map_err(|error| answer::store_problem(&error))?;
-    let now = origin.clock.monotonic();
-    origin.admission.sample(now.saturating_sub(started), now);
+    commit.end(origin.clock.monotonic());
     drop((gate, admission));
     if let Some(followed) = followed {
         followed.end(&published, &body);

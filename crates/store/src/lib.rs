@@ -67,6 +67,10 @@ pub enum StoreError {
 pub struct Caches {
     /// Bytes held, of the live window and the DVR cache.
     pub bytes: u64,
+    /// Lookups that the live window answered.
+    pub window_hits: u64,
+    /// Lookups that it did not.
+    pub window_misses: u64,
     /// Reads that the DVR cache, or a read in progress, answered.
     pub dvr_hits: u64,
     /// Reads that went to the disk.
@@ -122,7 +126,8 @@ pub trait Store: Send + Sync {
     /// The bytes of a record, `range` of them (within `0..row.size`), verified.
     async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError>;
 
-    /// The bytes of a record if they are in memory: the live edge is served from here, without waiting.
+    /// The bytes of a record if they are in memory, the live edge above all: without waiting, and at no cost to what
+    /// lies behind it.
     fn hot(&self, row: &Row) -> Option<Body>;
 
     /// What the caches hold; nothing for an engine without any.

@@ -261,13 +261,14 @@ impl Store for Log {
     }
 
     fn hot(&self, row: &Row) -> Option<Body> {
-        self.shared.window.get(row.published)
+        self.shared.hot(row)
     }
 
     fn caches(&self) -> Caches {
         let (window, dvr) = (&self.shared.window, &self.shared.dvr);
-        let (dvr_hits, dvr_misses) = dvr.lookups();
-        Caches { bytes: window.bytes() as u64 + dvr.bytes(), dvr_hits, dvr_misses }
+        let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
+        let bytes = window.bytes() as u64 + dvr.bytes();
+        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses }
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {

@@ -82,9 +82,7 @@ async fn read(origin: &Origin, row: &Row, class: Class) -> Result<Body, ReadErro
     let started = origin.clock.monotonic();
     let permit = origin.admission.admit(class, row.size, started).map_err(ReadError::Refused)?;
     let body = origin.store.read(row, 0..row.size).await;
-    drop(permit);
-    let now = origin.clock.monotonic();
-    origin.admission.sample(now.saturating_sub(started), now);
+    permit.end(origin.clock.monotonic());
     Ok(body?)
 }
 
