@@ -25,6 +25,7 @@ use crate::deliver::hold::Settled;
 use crate::live::Live;
 use crate::metrics::Class;
 use crate::route::{self, Route, Target};
+use crate::surrogate::Subject;
 use crate::tail::Candidate;
 
 /// How long a bad path may be cached (contract §5, row 1).
@@ -79,10 +80,12 @@ fn wrong_method(method: &Method) -> Response {
 
 async fn get(origin: &Origin, route: Route, head: &http::request::Parts) -> Answer {
     let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else {
-        return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL);
+        let about = Subject::of(origin.config.surrogate_keys, &route, None);
+        return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL).about(about);
     };
     let event = live.event();
     let target = route::target(&event.document, &route.path, |rendition| live.timescale(rendition));
+    let about = Subject::of(origin.config.surrogate_keys, &route, Some(&target));
     let answer = match target {
         Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
             Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
@@ -103,7 +106,7 @@ async fn get(origin: &Origin, route: Route, head: &http::request::Parts) -> Answ
         Target::EventJson => return edge::event_json(origin, &route, live, head.uri.query()).await,
         Target::Base => Answer::refusal(Outcome::Absent, ABSENT_TTL),
     };
-    answer.of_event(&event)
+    answer.of_event(&event).about(about)
 }
 
 /// `max(1, floor(d / 2))`.

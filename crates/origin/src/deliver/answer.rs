@@ -2,6 +2,7 @@
 
 mod condition;
 mod flight;
+mod subject;
 pub(crate) mod told;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::admit::Refusal;
 use crate::deliver::cmsd;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
+use crate::surrogate::Subject;
 use crate::tail::Candidate;
 use crate::tail::flight::Flight;
 
@@ -55,6 +57,8 @@ pub struct Answer {
     /// A document made for this answer.
     json: Option<String>,
     event: Option<Arc<Event>>,
+    /// What surrogate keys tell.
+    subject: Option<Subject>,
 }
 
 struct Media {
@@ -92,8 +96,8 @@ impl Answer {
     /// An answer without media.
     #[must_use]
     pub fn refusal(outcome: Outcome, ttl: Ttl) -> Self {
-        let freshness = Freshness::For(ttl);
-        Self { outcome, class: Class::Unknown, freshness, media: None, flight: None, json: None, event: None }
+        let (class, freshness) = (Class::Unknown, Freshness::For(ttl));
+        Self { outcome, class, freshness, media: None, flight: None, json: None, event: None, subject: None }
     }
 
     /// A candidate's bytes, from memory or, if `class` is admitted, from the store; for HEAD they are not read.
@@ -114,14 +118,14 @@ impl Answer {
             None => (read(origin, &row, class).await?, "store"),
         };
         let media = Some(Media { row, body, source, kind: None });
-        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None })
+        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None, subject: None })
     }
 
     /// A document that no cache may keep.
     #[must_use]
     pub fn json(json: String) -> Self {
         let (outcome, class, freshness) = (Outcome::Hit, Class::Unknown, Freshness::Never);
-        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None }
+        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None, subject: None }
     }
 
     /// Never to be cached.
@@ -215,6 +219,7 @@ impl Answer {
             headers.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
         }
         cors(&mut headers);
+        self.tell_subject(&mut headers);
         if let Some(media) = &self.media {
             describe(&mut headers, media);
             if let Some(event) = &self.event {
