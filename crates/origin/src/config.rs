@@ -9,6 +9,8 @@ use headwater_model::document::Document;
 use headwater_model::{EventName, Pipeline, Region, Tenant};
 use serde::Deserialize;
 
+use crate::surrogate::SurrogateKeys;
+
 /// Largest upload (contract §4).
 pub const BODY_BYTES_MAX: u64 = 64 << 20;
 /// Memory that uploads in progress may hold: two of the largest, or a hundred usual segments.
@@ -42,6 +44,8 @@ pub struct Config {
     pub window_bytes: u64,
     /// Memory for DVR reads.
     pub dvr_bytes: u64,
+    /// Which header tells CDNs by what to purge an answer.
+    pub surrogate_keys: SurrogateKeys,
     /// The tenants. `live` is always there.
     pub tenants: BTreeMap<Tenant, TenantConfig>,
 }
@@ -101,6 +105,7 @@ impl Default for Config {
             upload_bytes: UPLOAD_BYTES,
             window_bytes: WINDOW_BYTES,
             dvr_bytes: DVR_BYTES,
+            surrogate_keys: SurrogateKeys::default(),
             tenants: BTreeMap::new(),
         }
     }
@@ -218,6 +223,7 @@ mod tests {
             ("colour = 1", "colour"),
             ("publish = 'nowhere'", "publish"),
             ("region = 'a b'", "region"),
+            ("surrogate_keys = 'tags'", "cache-tag"),
             ("upload_bytes = 1", "upload_bytes"),
             (
                 "[tenants.x.default_document]\nsegment = {duration = 0, timescale = 1}",

@@ -26,6 +26,7 @@ use crate::deliver::hold::Settled;
 use crate::live::Live;
 use crate::metrics::Class;
 use crate::route::{self, Route, Target};
+use crate::surrogate::Subject;
 use crate::tail::{Candidate, Tail};
 
 /// How long a bad path may be cached (contract §5, row 1).
@@ -45,10 +46,8 @@ pub struct Deliver(pub Arc<Origin>);
 impl Handler for Deliver {
     async fn handle(&self, mut request: Request) -> Response {
         let started = self.0.clock.monotonic();
-        let route = route::parse(request.head.uri.path());
-        thin(&mut request.head);
-        let head = &request.head;
-        let answer = match (&head.method, route) {
+        let head = &mut request.head;
+        let answer = match (&head.method, route::parse(head.uri.path())) {
             (&(Method::GET | Method::HEAD), Ok(route)) => get(&self.0, route, head).await,
             (&(Method::GET | Method::HEAD), Err(_)) => Answer::refusal(Outcome::BadRequest, BAD_REQUEST_TTL),
             (&Method::OPTIONS, _) => return answer::preflight(),
@@ -60,8 +59,8 @@ impl Handler for Deliver {
     }
 }
 
-/// Leaves of a head only what an answer goes by. It may be held for long with ten thousand others, and each of its
-/// parts keeps the whole buffer that it came in, 8 KiB, from being freed.
+/// Leaves of a head that may be held only what an answer goes by. Ten thousand others may be held with it, and each of
+/// its parts keeps the whole buffer that it came in, 8 KiB, from being freed.
 fn thin(head: &mut http::request::Parts) {
     let conditions =
         [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH];
@@ -78,12 +77,14 @@ fn wrong_method(method: &Method) -> Response {
     Problem::new(405, "wrong-method", "Wrong method", detail).header(header::ALLOW, answer::ALLOWED).into()
 }
 
-async fn get(origin: &Origin, route: Route, head: &http::request::Parts) -> Answer {
+async fn get(origin: &Origin, route: Route, head: &mut http::request::Parts) -> Answer {
     let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else {
-        return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL);
+        let about = Subject::of(origin.config.surrogate_keys, &route, None);
+        return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL).about(about);
     };
     let event = live.event();
     let target = route::target(&event.document, &route.path, |rendition| live.timescale(rendition));
+    let about = Subject::of(origin.config.surrogate_keys, &route, Some(&target));
     let answer = match target {
         Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
             Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
@@ -104,10 +105,13 @@ async fn get(origin: &Origin, route: Route, head: &http::request::Parts) -> Answ
             let ttl = Ttl::Seconds(half_segment_seconds(&event.document));
             unnumbered(origin, &live, &route, live.loose(&path), ttl).await
         }
-        Target::EventJson => return edge::event_json(origin, &route, live, head.uri.query()).await,
+        Target::EventJson => {
+            thin(head);
+            return edge::event_json(origin, &route, live, head.uri.query()).await;
+        }
         Target::Base => Answer::refusal(Outcome::Absent, ABSENT_TTL),
     };
-    answer.of_event(&event)
+    answer.of_event(&event).about(about)
 }
 
 /// `max(1, floor(d / 2))`.
@@ -125,11 +129,14 @@ struct Segment<'a> {
 
 impl Segment<'_> {
     /// As the decision table says.
-    async fn get(&self, route: &Route, head: &http::request::Parts) -> Answer {
+    async fn get(&self, route: &Route, head: &mut http::request::Parts) -> Answer {
         let (origin, number, rendition) = (self.origin, self.number, self.tail.rendition.as_str());
         let (mut wall, mut held) = (origin.clock.wall(), false);
         let mut closed = hold::closed(self.event, &self.tail, number, wall);
-        let arrived = if closed.is_none() { Some(origin.store.stamp()) } else { None };
+        let arrived = closed.is_none().then(|| {
+            thin(head);
+            origin.store.stamp()
+        });
         for _ in 0..READ_TRIES {
             let decided = match closed.take() {
                 Some(row) => Settled::Serve(row),

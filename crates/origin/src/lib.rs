@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod ops;
 pub mod publish;
 pub mod route;
+pub mod surrogate;
 pub mod tail;
 #[cfg(test)]
 mod testing;

@@ -70,6 +70,12 @@ pub(crate) const KEYS: &[Key] = &[
         json!(config.window_bytes)
     }),
     Key::plain("dvr_bytes", "128 MiB", "Memory for DVR reads, in bytes", |config| json!(config.dvr_bytes)),
+    Key::plain(
+        "surrogate_keys",
+        "off",
+        "Which header tells CDNs by what to purge: `surrogate-key`, `cache-tag`, `both` or `off`",
+        |config| json!(config.surrogate_keys),
+    ),
     Key::of_tenant("tenants.NAME.auto_events", "true", "Whether the first upload to an unknown event creates it"),
     Key::of_tenant(
         "tenants.NAME.default_document",

@@ -14,4 +14,5 @@ mod names;
 mod process;
 mod publish;
 mod selection;
+mod surrogate;
 mod uploads;

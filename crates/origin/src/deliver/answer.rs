@@ -2,11 +2,13 @@
 
 mod condition;
 mod flight;
+mod subject;
 pub(crate) mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::event::Event;
@@ -23,6 +25,7 @@ use crate::admit::Refusal;
 use crate::deliver::cmsd;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
+use crate::surrogate::Subject;
 use crate::tail::Candidate;
 use crate::tail::flight::Flight;
 
@@ -55,6 +58,8 @@ pub struct Answer {
     /// A document made for this answer.
     json: Option<String>,
     event: Option<Arc<Event>>,
+    /// What surrogate keys tell.
+    subject: Option<Subject>,
 }
 
 struct Media {
@@ -90,8 +95,8 @@ impl Answer {
     /// An answer without media.
     #[must_use]
     pub fn refusal(outcome: Outcome, ttl: Ttl) -> Self {
-        let freshness = Freshness::For(ttl);
-        Self { outcome, class: Class::Unknown, freshness, media: None, flight: None, json: None, event: None }
+        let (class, freshness) = (Class::Unknown, Freshness::For(ttl));
+        Self { outcome, class, freshness, media: None, flight: None, json: None, event: None, subject: None }
     }
 
     /// A candidate's bytes, from memory or, if `class` is admitted, from the store; for HEAD they are not read.
@@ -112,14 +117,14 @@ impl Answer {
             None => (read(origin, &row, class).await?, "store"),
         };
         let media = Some(Media { row, body, source, kind: None });
-        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None })
+        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None, subject: None })
     }
 
     /// A document that no cache may keep.
     #[must_use]
     pub fn json(json: String) -> Self {
         let (outcome, class, freshness) = (Outcome::Hit, Class::Unknown, Freshness::Never);
-        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None }
+        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None, subject: None }
     }
 
     /// Never to be cached.
@@ -177,9 +182,13 @@ impl Answer {
         match condition(headers, &media.row) {
             Condition::NotModified => {
                 response.headers_mut().remove(header::CONTENT_TYPE);
+                response.headers_mut().remove(header::CONTENT_LENGTH);
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
             }
-            Condition::Failed => *response.status_mut() = StatusCode::PRECONDITION_FAILED,
+            Condition::Failed => {
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+                *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+            }
             Condition::Send => send(&mut response, media, method, headers),
         }
         response
@@ -199,11 +208,11 @@ impl Answer {
         if spent >= Duration::from_millis(1) {
             told::put(&mut headers, CMSD_DYNAMIC, cmsd::of_this_answer(&media.row, spent));
         }
-        told::put(&mut headers, SERVER_TIMING, timing(self.outcome, spent));
+        headers.insert(SERVER_TIMING, timing(self.outcome, spent));
         Some(headers)
     }
 
-    /// All headers but those of the body's length and range.
+    /// All headers of an answer with the whole of what there is.
     fn headers(&self, spent: Duration) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(HEADERS);
         freshness(&mut headers, self.freshness);
@@ -213,6 +222,7 @@ impl Answer {
             headers.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
         }
         cors(&mut headers);
+        self.tell_subject(&mut headers);
         if let Some(media) = &self.media {
             describe(&mut headers, media);
             if let Some(event) = &self.event {
@@ -324,9 +334,10 @@ fn refused(mut response: Response, outcome: Outcome, method: &Method) -> Respons
     response
 }
 
-/// The headers that 200, 206, 304 and 416 share.
+/// What the media is. A range, or an answer without a body, changes the length.
 fn describe(headers: &mut HeaderMap, media: &Media) {
     let told = media.row.told();
+    headers.insert(header::CONTENT_LENGTH, media.row.size.into());
     headers.insert(header::ETAG, told.etag.clone());
     headers.insert(header::LAST_MODIFIED, told.last_modified.clone());
     headers.insert(header::CONTENT_TYPE, told.content_type.clone());
@@ -350,13 +361,24 @@ fn hint(headers: &mut HeaderMap, media: &Media, event: &Event, outcome: Outcome,
     let held = (outcome == Outcome::Held).then_some(spent);
     told::put(headers, CMSD_STATIC, cmsd::fixed(&media.row, event, media.kind, held));
     told::put(headers, CMSD_DYNAMIC, cmsd::of_this_answer(&media.row, spent));
-    told::put(headers, SERVER_TIMING, timing(outcome, spent));
+    headers.insert(SERVER_TIMING, timing(outcome, spent));
 }
 
-/// The value of `Server-Timing`, in milliseconds.
-fn timing(outcome: Outcome, spent: Duration) -> String {
-    let (word, micros) = (if outcome == Outcome::Held { "hold" } else { "origin" }, spent.as_micros());
-    format!("{word};dur={}.{:03}", micros / 1000, micros % 1000)
+/// The value of `Server-Timing`, in milliseconds. In every answer and never the same, so written without the machinery
+/// of `format!`.
+fn timing(outcome: Outcome, spent: Duration) -> HeaderValue {
+    let micros = u64::from(spent.subsec_micros()) + spent.as_secs() * 1_000_000;
+    let mut text = Vec::with_capacity(32);
+    text.extend_from_slice(if outcome == Outcome::Held { b"hold;dur=" } else { b"origin;dur=" });
+    text.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
+    let thousandths = (micros % 1000) as u16;
+    text.extend([b'.', digit(thousandths / 100), digit(thousandths / 10), digit(thousandths)]);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| unreachable!("letters and digits"))
+}
+
+/// The last decimal digit of `number`.
+fn digit(number: u16) -> u8 {
+    b'0' + (number % 10) as u8
 }
 
 /// 200, 206 or 416.
@@ -379,7 +401,9 @@ fn send(response: &mut Response, media: Media, method: &Method, headers: &Header
             return;
         }
     };
-    out.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    if range.end - range.start < size {
+        out.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    }
     *response.status_mut() = status;
     if method == Method::GET {
         *response.body_mut() = media.body.slice(range).into();
