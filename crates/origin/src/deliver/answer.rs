@@ -254,6 +254,9 @@ const CMSD_DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const OUTCOME: HeaderName = HeaderName::from_static("headwater-outcome");
 const MAX_AGE_MS: HeaderName = HeaderName::from_static("headwater-max-age-ms");
+/// nginx counts from the whole second in which an answer came, and keeps it to the end of the last one: up to a second
+/// more than it was told. It obeys this rather than `Cache-Control`, and hands it on to nobody.
+const ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
 const CACHE_VERSION: HeaderName = HeaderName::from_static("headwater-cache-version");
 const SEGMENT: HeaderName = HeaderName::from_static("headwater-segment");
 const PIPELINE: HeaderName = HeaderName::from_static("headwater-pipeline");
@@ -283,7 +286,9 @@ fn freshness(headers: &mut HeaderMap, freshness: Freshness) {
         Ttl::Seconds(seconds) => seconds,
         Ttl::Exact(millis) => {
             headers.insert(MAX_AGE_MS, millis.0.min(INTEGER_MAX).into());
-            millis.0 / 1000
+            let seconds = millis.0 / 1000;
+            headers.insert(ACCEL_EXPIRES, seconds.saturating_sub(1).min(SECONDS_MAX).into());
+            seconds
         }
     };
     let value = format!("{prefix}max-age={}", seconds.min(SECONDS_MAX));
