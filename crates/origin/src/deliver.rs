@@ -48,7 +48,7 @@ impl Handler for Deliver {
     async fn handle(&self, mut request: Request) -> Response {
         let started = self.0.clock.monotonic();
         let route = route::parse(request.head.uri.path());
-        self.0.metrics.cmcd(Cmcd::of(&request.head));
+        let cmcd = Cmcd::of(&request.head);
         thin(&mut request.head);
         let head = &request.head;
         let answer = match (&head.method, route) {
@@ -58,6 +58,7 @@ impl Handler for Deliver {
             _ => return wrong_method(&head.method),
         };
         let spent = self.0.clock.monotonic().saturating_sub(started);
+        self.0.metrics.cmcd(cmcd);
         self.0.metrics.delivered(answer.outcome, answer.class, spent);
         answer.into_response(&head.method, &head.headers, spent)
     }

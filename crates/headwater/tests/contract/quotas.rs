@@ -58,8 +58,7 @@ fn objects_are_limited_and_chunked_uploads_too() {
     let chunked = |number: u64, length: usize| {
         let head = format!("PUT /live/game/v/{number}.m4s HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
         let body = "z".repeat(length);
-        Raw::send(server.publish.trim_start_matches("http://"), &format!("{head}{length:x}\r\n{body}\r\n0\r\n\r\n"))
-            .status()
+        Raw::send(server.publish_address(), &format!("{head}{length:x}\r\n{body}\r\n0\r\n\r\n")).status()
     };
     assert_eq!(chunked(NEXT - 2, 600), 201);
     assert_eq!(chunked(NEXT - 1, 500), 507);
@@ -120,8 +119,7 @@ fn who_has_no_room_is_not_asked_for_the_body() {
     let (server, _file) = server("max_bytes = 100");
     let asks = |length: u64| {
         let head = "PUT /live/game/x HTTP/1.1\r\nhost: x\r\nexpect: 100-continue";
-        Raw::send(server.publish.trim_start_matches("http://"), &format!("{head}\r\ncontent-length: {length}\r\n\r\n"))
-            .status()
+        Raw::send(server.publish_address(), &format!("{head}\r\ncontent-length: {length}\r\n\r\n")).status()
     };
     assert_eq!(asks(101), 413, "and no 100");
     put(format!("{}/live/game/y", server.publish), vec![b'y'; 60]).expect(201);

@@ -367,6 +367,23 @@ impl World {
             assert_eq!(actual(log, key), truth.acked, "{key:?}");
         }
         assert!(log.settled() >= now, "the watermark moves after failures too");
+        self.check_usage(log);
+    }
+
+    /// What is counted as it comes and goes is what one would count.
+    fn check_usage(&self, log: &Arc<Log>) {
+        let second = |at: Timestamp| at.nanos().div_euclid(1_000_000_000);
+        let (now, mut counted) = (log.stamp(), crate::Usage::default());
+        for truth in self.objects.values() {
+            let State::Row(row) = &truth.acked else { continue };
+            let lasts = !matches!(row.keep, Keep::Until(until) if second(until) < second(now));
+            let is_segment = matches!(row.key.object, Object::Segment { .. });
+            if lasts && !(is_segment && row.is_removed()) {
+                counted += crate::Usage { objects: 1, bytes: row.size };
+            }
+        }
+        let events: Vec<EventId> = (0..=self.next_event).map(EventId).collect();
+        assert_eq!(log.usage(&events), counted);
     }
 
     fn check_after_start(&mut self, log: &Arc<Log>, met: &mut Met) {
@@ -401,6 +418,7 @@ impl World {
             let expired = truth.expired.take().filter(|_| actual == State::Absent);
             *truth = Truth { acked: actual, maybe: vec![], expired };
         }
+        self.check_usage(log);
         assert!(log.stamp() > self.stamp, "stamps begin after every durable one");
     }
 }
