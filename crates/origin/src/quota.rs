@@ -1,8 +1,10 @@
 //! Quotas of tenants: how much one may keep and how fast it may publish, and the refusals that say so.
 //!
 //! What is stored is asked of the store, which keeps count; here is only what is on its way there. An upload reserves
-//! before its body is asked for and gives the reservation back once the store counts it, so what is stored never
-//! exceeds a quota, however many uploads come at once. For a moment an upload may count twice, never not at all.
+//! before its body is asked for and gives the reservation back once the store counts it, so what is stored does not
+//! exceed a quota, however many uploads come at once. For a moment an upload may count twice, never not at all. The one
+//! exception: what a replacement takes the place of may be deleted or expire before it lands, and others may have used
+//! that room by then; a quota is exceeded by no more than the objects being replaced at that time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
