@@ -156,7 +156,7 @@ pub struct Exceeded {
 
 fn wants(quota: Quota, wanted: u64) -> String {
     match quota {
-        Quota::Bytes | Quota::ObjectBytes if wanted > 0 => format!(", this upload needs {wanted}"),
+        Quota::Bytes | Quota::ObjectBytes if wanted > 0 => format!(", this upload needs at least {wanted}"),
         _ => String::new(),
     }
 }
