@@ -2,6 +2,7 @@
 //! not there never touches the store.
 
 pub mod answer;
+pub mod cmcd;
 pub mod cmsd;
 mod edge;
 mod follow;
@@ -22,6 +23,7 @@ use http::{HeaderValue, Method, header};
 use crate::Origin;
 use crate::admit::Refusal;
 use crate::deliver::answer::{Answer, Freshness, ReadError};
+use crate::deliver::cmcd::Cmcd;
 use crate::deliver::hold::Settled;
 use crate::live::Live;
 use crate::metrics::Class;
@@ -46,6 +48,7 @@ pub struct Deliver(pub Arc<Origin>);
 impl Handler for Deliver {
     async fn handle(&self, mut request: Request) -> Response {
         let started = self.0.clock.monotonic();
+        let cmcd = Cmcd::of(&request.head);
         let head = &mut request.head;
         let answer = match (&head.method, route::parse(head.uri.path())) {
             (&(Method::GET | Method::HEAD), Ok(route)) => get(&self.0, route, head).await,
@@ -54,6 +57,7 @@ impl Handler for Deliver {
             _ => return wrong_method(&head.method),
         };
         let spent = self.0.clock.monotonic().saturating_sub(started);
+        self.0.metrics.cmcd(cmcd);
         self.0.metrics.delivered(answer.outcome, answer.class, spent);
         answer.into_response(&head.method, &head.headers, spent)
     }
@@ -200,7 +204,9 @@ async fn own_segment(origin: &Origin, live: &Live, pipeline: &Pipeline, renditio
         Ok(slot) => slot,
         Err(_) => return unavailable(),
     };
-    let index = slot.as_ref().and_then(|slot| slot.rows.iter().position(|row| row.key.pipeline == *pipeline));
+    let index = slot
+        .as_ref()
+        .and_then(|slot| slot.rows.iter().position(|row| row.key.pipeline == *pipeline && !row.is_removed()));
     own(origin, slot.zip(index).and_then(|(slot, index)| Candidate::of(&slot, index))).await
 }
 

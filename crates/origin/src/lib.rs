@@ -12,6 +12,7 @@ pub mod live;
 pub mod metrics;
 pub mod ops;
 pub mod publish;
+pub mod quota;
 pub mod route;
 pub mod surrogate;
 pub mod tail;
@@ -41,6 +42,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError};
 use crate::metrics::Metrics;
+use crate::quota::Meter;
 use crate::timed::Timed;
 
 /// How long runtimes wait for tasks that do not end by themselves.
@@ -66,6 +68,8 @@ pub struct Origin {
     pub pool: Pool,
     /// Who may read from the store under stress.
     pub admission: Admission,
+    /// What tenants use of their quotas.
+    pub meter: Arc<Meter>,
     /// What is counted.
     pub metrics: Metrics,
     /// No new work from now on.
@@ -189,8 +193,20 @@ impl Server {
         publish.block_on(put_events(&control, events))?;
         let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);
         let (admission, drain) = (Admission::default(), Drain::default());
-        let origin =
-            Arc::new(Origin { config, catalog, control, store, clock, pool, admission, metrics, drain, addresses });
+        let meter = Arc::new(Meter::new(Arc::clone(&store), Arc::clone(&catalog), control.tenants()));
+        let origin = Arc::new(Origin {
+            config,
+            catalog,
+            control,
+            store,
+            clock,
+            pool,
+            admission,
+            meter,
+            metrics,
+            drain,
+            addresses,
+        });
         Ok(Self {
             origin,
             log,

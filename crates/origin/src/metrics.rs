@@ -14,6 +14,7 @@ use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::deliver::cmcd::Cmcd;
 use handles::Handles;
 pub use table::{Kind, METRICS, Metric, page};
 
@@ -67,6 +68,7 @@ pub struct Metrics {
     /// Hits and misses of the live window, then of the DVR cache.
     caches: [Counter; 4],
     shed: [Counter; Class::ALL.len()],
+    cmcd: [Counter; Cmcd::ALL.len()],
     utilization: Gauge,
 }
 
@@ -94,6 +96,7 @@ impl Default for Metrics {
             caches: [("memory", "hit"), ("memory", "miss"), ("dvr", "hit"), ("dvr", "miss")]
                 .map(|(tier, result)| counter(&table::CACHE_REQUESTS, &[tier, result])),
             shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
+            cmcd: Cmcd::ALL.map(|kind| counter(&table::CMCD_REQUESTS, &[kind.word()])),
             utilization: gauge(&table::UTILIZATION),
             recorder,
         }
@@ -209,6 +212,11 @@ impl Metrics {
     /// A read was refused under stress.
     pub fn shed(&self, class: Class) {
         self.shed[class as usize].increment(1);
+    }
+
+    /// A reader's request told CMCD like this.
+    pub fn cmcd(&self, kind: Cmcd) {
+        self.cmcd[kind as usize].increment(1);
     }
 
     /// How hard the store works: 1 is its target.

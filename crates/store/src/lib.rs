@@ -13,6 +13,7 @@ pub mod flow;
 pub mod log;
 pub mod slab;
 pub mod stamp;
+pub mod usage;
 pub mod window;
 
 use std::ops::{Range, RangeInclusive};
@@ -25,6 +26,7 @@ use headwater_model::{Rendition, Timestamp};
 pub use flow::{Flow, Follower};
 pub use log::Log;
 pub use slab::Body;
+pub use usage::Usage;
 
 /// How an upload ended. All but [`Stored`](Published::Stored) left the store as it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +82,7 @@ pub struct Caches {
 /// What a store tells its listener, in stamp order, once it is durable and before the publisher is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// A candidate was recorded or replaced.
+    /// A candidate was recorded or replaced, or a segment's was removed and its record says so.
     Published(Row),
     /// A loose object or init segment was removed, or an object expired.
     Removed(Key),
@@ -107,7 +109,8 @@ pub trait Store: Send + Sync {
     /// Records `body` as `claim` says. Durable when it returns. Dropping the future does not undo it.
     async fn publish(&self, claim: Claim, body: Body) -> Result<Published, StoreError>;
 
-    /// Removes an init segment or loose object; succeeds if there is none.
+    /// Removes an object; succeeds if there is none. Of a segment a record without a candidate stays
+    /// ([`Row::is_removed`]) for as long as the record would have stayed: the choices of the next two segments hang on it.
     async fn remove(&self, key: Key) -> Result<(), StoreError>;
 
     /// The records of a rendition's segments in a range of numbers, by number, then pipeline. At most `limit`.
@@ -134,6 +137,9 @@ pub trait Store: Send + Sync {
     fn caches(&self) -> Caches {
         Caches::default()
     }
+
+    /// What these events have stored, all pipelines together; media that has expired does not count. From memory.
+    fn usage(&self, events: &[EventId]) -> Usage;
 
     /// Every event entry, the deleted ones too.
     async fn entries(&self) -> Result<Vec<Entry>, StoreError>;

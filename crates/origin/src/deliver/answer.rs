@@ -1,7 +1,9 @@
 //! The answer to a reader: headers, conditions, ranges (RFC 9110), always with an explicit `Cache-Control`.
 
 mod condition;
+mod cors;
 mod flight;
+mod freshness;
 mod subject;
 pub(crate) mod told;
 
@@ -20,6 +22,8 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use self::condition::{Condition, Requested, condition, requested};
+pub use self::cors::{ALLOWED, preflight};
+pub use self::freshness::Freshness;
 use crate::Origin;
 use crate::admit::Refusal;
 use crate::deliver::cmsd;
@@ -28,22 +32,6 @@ use crate::publish::inspect::DEFECTS_HEADER;
 use crate::surrogate::Subject;
 use crate::tail::Candidate;
 use crate::tail::flight::Flight;
-
-/// The methods of this listener.
-pub const ALLOWED: &str = "GET, HEAD, OPTIONS";
-
-/// For how long an answer with media may be cached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// For ever: the choice has closed.
-    Immutable,
-    /// For a while.
-    For(Ttl),
-    /// For a while, by shared caches too although a credential may have been sent.
-    PublicFor(Ttl),
-    /// Not at all.
-    Never,
-}
 
 /// What a reader gets.
 pub struct Answer {
@@ -215,13 +203,13 @@ impl Answer {
     /// All headers of an answer with the whole of what there is.
     fn headers(&self, spent: Duration) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(HEADERS);
-        freshness(&mut headers, self.freshness);
+        self.freshness.tell(&mut headers);
         headers.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
         if let Some(event) = &self.event {
             headers.insert(CACHE_VERSION, event.cache_version.into());
             headers.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
         }
-        cors(&mut headers);
+        cors::open(&mut headers);
         self.tell_subject(&mut headers);
         if let Some(media) = &self.media {
             describe(&mut headers, media);
@@ -253,73 +241,11 @@ const CMSD_STATIC: HeaderName = HeaderName::from_static("cmsd-static");
 const CMSD_DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const OUTCOME: HeaderName = HeaderName::from_static("headwater-outcome");
-const MAX_AGE_MS: HeaderName = HeaderName::from_static("headwater-max-age-ms");
-/// nginx counts from the whole second in which an answer came, and keeps it to the end of the last one: up to a second
-/// more than it was told. It obeys this rather than `Cache-Control`, and hands it on to nobody.
-const ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
 const CACHE_VERSION: HeaderName = HeaderName::from_static("headwater-cache-version");
 const SEGMENT: HeaderName = HeaderName::from_static("headwater-segment");
 const PIPELINE: HeaderName = HeaderName::from_static("headwater-pipeline");
 const REGION: HeaderName = HeaderName::from_static("headwater-region");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
-
-/// Largest `max-age`: what RFC 9111 §1.2.2 lets caches take it for.
-const SECONDS_MAX: u64 = 1 << 31;
-/// Largest integer of a structured field (RFC 9651 §3.3.1).
-const INTEGER_MAX: u64 = 999_999_999_999_999;
-
-fn freshness(headers: &mut HeaderMap, freshness: Freshness) {
-    let (prefix, ttl) = match freshness {
-        Freshness::Immutable => {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-            return;
-        }
-        Freshness::Never => {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            return;
-        }
-        Freshness::For(ttl) => ("", ttl),
-        Freshness::PublicFor(ttl) => ("public, ", ttl),
-    };
-    let seconds = match ttl {
-        Ttl::Seconds(seconds) => seconds,
-        Ttl::Exact(millis) => {
-            headers.insert(MAX_AGE_MS, millis.0.min(INTEGER_MAX).into());
-            let seconds = millis.0 / 1000;
-            headers.insert(ACCEL_EXPIRES, seconds.saturating_sub(1).min(SECONDS_MAX).into());
-            seconds
-        }
-    };
-    let value = format!("{prefix}max-age={}", seconds.min(SECONDS_MAX));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::try_from(value).unwrap_or_else(|_| unreachable!("digits")));
-}
-
-/// Open to every page: segments are public, and a credential is never needed to read them.
-fn cors(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-    headers.insert(TIMING_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-}
-
-const EXPOSED: &str = "Date, ETag, Age, Content-Length, Content-Range, Cache-Status, Server-Timing, CMSD-Static, \
-    CMSD-Dynamic, Headwater-Outcome, Headwater-Max-Age-Ms, Headwater-Segment, Headwater-Pipeline, Headwater-Region, \
-    Headwater-Cache-Version, Headwater-Defects, Headwater-Notifications";
-
-/// What a page may ask for.
-#[must_use]
-pub fn preflight() -> Response {
-    let mut response = Response::new(Outbound::Empty);
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    cors(headers);
-    headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED));
-    let requested = "Range, If-None-Match, CMCD-Request, CMCD-Object, CMCD-Session, CMCD-Status";
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(requested));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-    response
-}
 
 fn refused(mut response: Response, outcome: Outcome, method: &Method) -> Response {
     *response.status_mut() = StatusCode::from_u16(outcome.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -62,7 +62,7 @@ struct SegmentView {
 struct CandidateView {
     /// Whose.
     pipeline: String,
-    /// `sound`, `defective`, `masked`, `arriving` or `absent`.
+    /// `sound`, `defective`, `masked`, `removed`, `arriving` or `absent`.
     state: &'static str,
     /// As in `Headwater-Defects`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,10 @@ async fn segment(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Resu
     let (outcome, served) = match hold::glance(origin, live, tail, number).await {
         Glance::Served(row, outcome) => (outcome.word(), Some(row.key.pipeline.to_string())),
         Glance::Refused(outcome) => (outcome.word(), None),
-        Glance::Waiting => (if slot.is_some() { "closing" } else { "hold" }, None),
+        Glance::Waiting => (
+            if slot.as_ref().is_some_and(|slot| !slot.rows.iter().all(Row::is_removed)) { "closing" } else { "hold" },
+            None,
+        ),
     };
     let expected = event.document.expected(number);
     let flights = tail.flights.around(number);
@@ -139,8 +142,8 @@ async fn segment(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Resu
             state: state(row, masked, flights.iter().any(|flight| flight.is_of(number, pipeline))),
             defects: row.filter(|row| !row.defects.is_empty()).map(|row| row.defects.to_string()),
             late_ms: row.map(|row| row.first.millis_since(expected) as i64),
-            size: row.map(|row| row.size),
-            etag: row.map(|row| format!("\"{}\"", row.digest)),
+            size: row.filter(|row| !row.is_removed()).map(|row| row.size),
+            etag: row.filter(|row| !row.is_removed()).map(|row| format!("\"{}\"", row.digest)),
         }
     });
     Ok(SegmentView { number, expected: expected.to_rfc3339(), outcome, served, candidates: candidates.collect() })
@@ -151,6 +154,8 @@ fn state(row: Option<&Row>, masked: bool, arriving: bool) -> &'static str {
         _ if masked => "masked",
         None if arriving => "arriving",
         None => "absent",
+        Some(row) if row.is_removed() && arriving => "arriving",
+        Some(row) if row.is_removed() => "removed",
         Some(row) if row.sound.is_some() => "sound",
         Some(_) => "defective",
     }

@@ -74,7 +74,9 @@ impl Shared {
         let index = self.index.read();
         let stored = index.current(&row.key)?;
         let current = index::row(stored)?;
-        (current.version == row.version && expiry.keeps(current)).then(|| Arc::clone(stored))
+        // A removed segment keeps its version, and none of its bytes.
+        let same = current.version == row.version && current.digest == row.digest;
+        (same && expiry.keeps(current)).then(|| Arc::clone(stored))
     }
 }
 
