@@ -8,13 +8,14 @@ use anyhow::{Context, Result, bail};
 use crate::programs::{self, is_installed, program, root};
 
 /// Debian packages: the program that shows that one is there, and the package.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("curl", "curl"),
     ("ffmpeg", "ffmpeg"),
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/sbin/varnishd", "varnish"),
+    ("traffic_server", "trafficserver"),
 ];
 
 /// The font of the watch page's screenshots and of ffmpeg's `drawtext`.
