@@ -133,6 +133,12 @@ impl Kind for kind::Region {
 }
 
 impl<K: Kind> Name<K> {
+    /// Whether `text` keeps the rule of contract §2.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        K::fits(text)
+    }
+
     /// Checks `text` against the rule of contract §2.
     ///
     /// # Errors

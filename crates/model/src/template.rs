@@ -20,10 +20,10 @@ enum Part {
 }
 
 /// What a path says once it fits a template.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Fit {
-    /// What stood at `$RepresentationID$`, if the template has it.
-    pub rendition: Option<Rendition>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Fit<'p> {
+    /// What stood at `$RepresentationID$`, if the template has it: a rendition's name.
+    pub rendition: Option<&'p str>,
     /// What stood at `$Number$` or `$Time$`, if the template has one.
     pub position: Option<Position>,
 }
@@ -79,7 +79,7 @@ impl Template {
 
     /// Reads `path`; `None` if it does not fit. Of several readings the one with the longest rendition name wins.
     #[must_use]
-    pub fn fit(&self, path: &str) -> Option<Fit> {
+    pub fn fit<'p>(&self, path: &'p str) -> Option<Fit<'p>> {
         let mut fit = Fit::default();
         fits(&self.parts, path, &mut fit).then_some(fit)
     }
@@ -229,7 +229,7 @@ fn parse_identifier(word: &str) -> Result<Part, String> {
 
 /// Matches `parts` against all of `path`, filling `fit`. Backtracks over the length of a rendition name only, and
 /// two identifiers never touch, so the work is at most (name length) x (identifiers).
-fn fits(parts: &[Part], path: &str, fit: &mut Fit) -> bool {
+fn fits<'p>(parts: &[Part], path: &'p str, fit: &mut Fit<'p>) -> bool {
     let Some((part, rest)) = parts.split_first() else { return path.is_empty() };
     match part {
         Part::Literal(text) => path.strip_prefix(text.as_str()).is_some_and(|tail| fits(rest, tail, fit)),
@@ -239,14 +239,14 @@ fn fits(parts: &[Part], path: &str, fit: &mut Fit) -> bool {
             number(path, 1).is_some_and(|(time, tail)| place(fit, Position::Time(time)) && fits(rest, tail, fit))
         }
         Part::Rendition => {
-            if let Some(known) = fit.rendition.clone() {
-                return path.strip_prefix(known.as_str()).is_some_and(|tail| fits(rest, tail, fit));
+            if let Some(known) = fit.rendition {
+                return path.strip_prefix(known).is_some_and(|tail| fits(rest, tail, fit));
             }
             let longest = path.bytes().take(NAME_LEN_MAX).take_while(|byte| is_name_byte(*byte)).count();
             (1..=longest).rev().any(|len| {
-                let Ok(name) = Rendition::new(&path[..len]) else { return false };
+                let (name, tail) = path.split_at(len);
                 let mut attempt = Fit { rendition: Some(name), position: fit.position };
-                let fitted = fits(rest, &path[len..], &mut attempt);
+                let fitted = Rendition::is_name(name) && fits(rest, tail, &mut attempt);
                 if fitted {
                     *fit = attempt;
                 }
@@ -257,7 +257,7 @@ fn fits(parts: &[Part], path: &str, fit: &mut Fit) -> bool {
 }
 
 /// Notes the position; false if the template repeats its identifier and the two differ.
-fn place(fit: &mut Fit, position: Position) -> bool {
+fn place(fit: &mut Fit<'_>, position: Position) -> bool {
     *fit.position.get_or_insert(position) == position
 }
 

@@ -7,6 +7,7 @@ pub mod cmsd;
 mod edge;
 mod follow;
 pub mod hold;
+mod hot;
 
 use std::sync::Arc;
 
@@ -50,10 +51,12 @@ impl Handler for Deliver {
         let started = self.0.clock.monotonic();
         let cmcd = Cmcd::of(&request.head);
         let head = &mut request.head;
-        let answer = match (&head.method, route::parse(head.uri.path())) {
-            (&(Method::GET | Method::HEAD), Ok(route)) => get(&self.0, route, head).await,
-            (&(Method::GET | Method::HEAD), Err(_)) => Answer::refusal(Outcome::BadRequest, BAD_REQUEST_TTL),
-            (&Method::OPTIONS, _) => return answer::preflight(),
+        let answer = match head.method {
+            Method::GET | Method::HEAD => match hot::answer(&self.0, head.uri.path()) {
+                Some(answer) => answer,
+                None => get(&self.0, head).await,
+            },
+            Method::OPTIONS => return answer::preflight(),
             _ => return wrong_method(&head.method),
         };
         let spent = self.0.clock.monotonic().saturating_sub(started);
@@ -81,7 +84,10 @@ fn wrong_method(method: &Method) -> Response {
     Problem::new(405, "wrong-method", "Wrong method", detail).header(header::ALLOW, answer::ALLOWED).into()
 }
 
-async fn get(origin: &Origin, route: Route, head: &mut http::request::Parts) -> Answer {
+async fn get(origin: &Origin, head: &mut http::request::Parts) -> Answer {
+    let route = route::parse(head.uri.path());
+    thin(head);
+    let Ok(route) = route else { return Answer::refusal(Outcome::BadRequest, BAD_REQUEST_TTL) };
     let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else {
         let about = Subject::of(origin.config.surrogate_keys, &route, None);
         return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL).about(about);
@@ -109,10 +115,7 @@ async fn get(origin: &Origin, route: Route, head: &mut http::request::Parts) -> 
             let ttl = Ttl::Seconds(half_segment_seconds(&event.document));
             unnumbered(origin, &live, &route, live.loose(&path), ttl).await
         }
-        Target::EventJson => {
-            thin(head);
-            return edge::event_json(origin, &route, live, head.uri.query()).await;
-        }
+        Target::EventJson => return edge::event_json(origin, &route, live, head.uri.query()).await,
         Target::Base => Answer::refusal(Outcome::Absent, ABSENT_TTL),
     };
     answer.of_event(&event).about(about)
@@ -133,26 +136,13 @@ struct Segment<'a> {
 
 impl Segment<'_> {
     /// As the decision table says.
-    async fn get(&self, route: &Route, head: &mut http::request::Parts) -> Answer {
+    async fn get(&self, route: &Route, head: &http::request::Parts) -> Answer {
         let (origin, number, rendition) = (self.origin, self.number, self.tail.rendition.as_str());
-        let (mut wall, mut held) = (origin.clock.wall(), false);
-        let mut closed = hold::closed(self.event, &self.tail, number, wall);
-        let arrived = closed.is_none().then(|| {
-            thin(head);
-            origin.store.stamp()
-        });
+        let (arrived, mut held) = (origin.store.stamp(), false);
         for _ in 0..READ_TRIES {
-            let decided = match closed.take() {
-                Some(row) => Settled::Serve(row),
-                None => {
-                    let arrived = arrived.unwrap_or_else(|| origin.store.stamp());
-                    let decided = follow::settle(origin, route, (rendition, number), arrived, head, &mut held).await;
-                    wall = origin.clock.wall();
-                    decided
-                }
-            };
+            let decided = follow::settle(origin, route, (rendition, number), arrived, head, &mut held).await;
             let patient = if held { Outcome::Held } else { Outcome::Hit };
-            let class = self.class(wall);
+            let class = self.class();
             let (row, outcome, freshness) = match decided {
                 Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class),
                 Settled::Unknown => return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
@@ -172,7 +162,7 @@ impl Segment<'_> {
                 Err(error) => return unread(origin, route, &error).class(class),
             }
         }
-        unavailable().class(self.class(wall))
+        unavailable().class(self.class())
     }
 
     /// The bytes of a candidate.
@@ -189,12 +179,16 @@ impl Segment<'_> {
         Ok(answer.kind(track_kind(&self.tail)))
     }
 
-    /// Whether it belongs to the live edge.
-    fn class(&self, wall: Timestamp) -> Class {
-        let document = &self.event.document;
-        let edge = document.expected(self.number) + headwater_model::Millis::from_seconds(document.live_window_s);
-        if wall <= edge { Class::Live } else { Class::Dvr }
+    /// Whether it belongs to the live edge now.
+    fn class(&self) -> Class {
+        class(&self.event.document, self.number, self.origin.clock.wall())
     }
+}
+
+/// Whether a segment belongs to the live edge.
+fn class(document: &Document, number: u64, wall: Timestamp) -> Class {
+    let edge = document.expected(number) + headwater_model::Millis::from_seconds(document.live_window_s);
+    if wall <= edge { Class::Live } else { Class::Dvr }
 }
 
 /// One pipeline's own candidate, for debugging: no choice, no hold, never cached.

@@ -49,27 +49,42 @@ pub enum RouteError {
 /// # Errors
 /// [`RouteError`] for what contract §2 answers with 400.
 pub fn parse(raw: &str) -> Result<Route, RouteError> {
-    if raw.len() > PATH_LEN_MAX {
-        return Err(RouteError::TooLong);
-    }
     let decoded = decode(raw)?;
+    let Split { tenant, event, pipeline, path } = split(&decoded)?;
+    let (tenant, event) = (Tenant::new(tenant)?, EventName::new(event)?);
+    let pipeline = pipeline.map(Pipeline::new).transpose()?;
+    Ok(Route { tenant, event, pipeline, path: path.to_owned() })
+}
+
+/// The parts of a decoded path. Names are not checked.
+pub(crate) struct Split<'p> {
+    pub(crate) tenant: &'p str,
+    pub(crate) event: &'p str,
+    pub(crate) pipeline: Option<&'p str>,
+    pub(crate) path: &'p str,
+}
+
+/// Takes a decoded path apart.
+pub(crate) fn split(decoded: &str) -> Result<Split<'_>, RouteError> {
     let rest = decoded.strip_prefix('/').ok_or(RouteError::TooShort)?;
     let (tenant, rest) = rest.split_once('/').ok_or(RouteError::TooShort)?;
     let (event, mut path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (tenant, event) = (Tenant::new(tenant)?, EventName::new(event)?);
     let mut pipeline = None;
     if let Some(marked) = path.strip_prefix('@') {
         let (name, rest) = marked.split_once('/').unwrap_or((marked, ""));
-        pipeline = Some(Pipeline::new(name)?);
-        path = rest;
+        (pipeline, path) = (Some(name), rest);
     }
     if !path.is_empty() && path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(RouteError::BadPart);
     }
-    Ok(Route { tenant, event, pipeline, path: path.to_owned() })
+    Ok(Split { tenant, event, pipeline, path })
 }
 
-fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
+/// A path without its escapes.
+pub(crate) fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
+    if raw.len() > PATH_LEN_MAX {
+        return Err(RouteError::TooLong);
+    }
     // Nearly every path is written plainly.
     if raw.bytes().fold(true, |plain, byte| plain & !matches!(byte, 0..0x20 | b'%' | b'\\' | 0x7F..)) {
         return Ok(Cow::Borrowed(raw));
@@ -143,7 +158,9 @@ pub fn target(document: &Document, path: &str, timescale: impl Fn(&Rendition) ->
         EVENT_JSON => return Target::EventJson,
         _ => {}
     }
-    let rendition = |fit: &Fit| fit.rendition.clone().unwrap_or_else(|| document.only_rendition());
+    // A name that fits a template keeps its rule.
+    let named = |fit: &Fit<'_>| fit.rendition.and_then(|name| Rendition::new(name).ok());
+    let rendition = |fit: &Fit<'_>| named(fit).unwrap_or_else(|| document.only_rendition());
     if let Some(fit) = document.media.fit(path) {
         let rendition = rendition(&fit);
         let scale = matches!(fit.position, Some(Position::Time(_))).then(|| timescale(&rendition)).flatten();

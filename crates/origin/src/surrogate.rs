@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use headwater_model::event::Event;
 use headwater_model::row::{Object, Row};
 use headwater_model::{EventName, Rendition, Tenant};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -105,6 +106,19 @@ impl Subject {
         };
         let (tenant, event) = (route.tenant.clone(), route.event.clone());
         Some(Self { headers, tenant, event, rendition, number })
+    }
+
+    /// Segment `number` of a rendition.
+    #[must_use]
+    pub fn segment(headers: SurrogateKeys, event: &Event, rendition: &Rendition, number: u64) -> Option<Self> {
+        let (tenant, name) = (&event.tenant, &event.name);
+        (headers != SurrogateKeys::Off).then(|| Self {
+            headers,
+            tenant: tenant.clone(),
+            event: name.clone(),
+            rendition: Some(rendition.clone()),
+            number: Some(number),
+        })
     }
 
     /// Adds the keys: of the media `row`, if there is any, else of what was asked for.

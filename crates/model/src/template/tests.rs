@@ -20,7 +20,7 @@ fn dash_identifiers_are_read_and_written() {
     ];
     for (text, path, name, position) in cases {
         let fit = template(text).fit(path).unwrap_or_else(|| panic!("{path} fits {text}"));
-        assert_eq!(fit, Fit { rendition: Some(rendition(name)), position: Some(position) });
+        assert_eq!(fit, Fit { rendition: Some(name), position: Some(position) });
         assert_eq!(template(text).path(&rendition(name), Some(position)), path);
     }
 }
@@ -104,7 +104,7 @@ proptest! {
         let (name, position) = (rendition(&name), Some(Position::Number(number)));
         let template = template(&format!("x/$RepresentationID$/seg-$Number%0{width}d$.m4s"));
         let path = template.path(&name, position);
-        prop_assert_eq!(template.fit(&path), Some(Fit { rendition: Some(name), position }));
+        prop_assert_eq!(template.fit(&path), Some(Fit { rendition: Some(name.as_str()), position }));
     }
 
     #[test]

@@ -108,6 +108,14 @@ impl Answer {
         Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None, subject: None })
     }
 
+    /// The choice of a segment, for ever, with its bytes that are in memory.
+    #[must_use]
+    pub fn hit(row: Candidate, body: Body, kind: Option<TrackKind>, class: Class) -> Self {
+        let media = Some(Media { row, body, source: "memory", kind });
+        let (outcome, freshness) = (Outcome::Hit, Freshness::Immutable);
+        Self { outcome, class, freshness, media, flight: None, json: None, event: None, subject: None }
+    }
+
     /// A document that no cache may keep.
     #[must_use]
     pub fn json(json: String) -> Self {
