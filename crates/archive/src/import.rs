@@ -128,8 +128,9 @@ async fn publish_all(
         Ok::<_, anyhow::Error>(object.size)
     };
     // Init segments first and all of them: they tell the timescale by which `$Time$` names segments.
-    let (inits, segments): (Vec<_>, Vec<_>) =
-        manifest.objects().partition(|object| manifest.renditions.iter().any(|entry| entry.init.as_ref() == Some(object)));
+    let (inits, segments): (Vec<_>, Vec<_>) = manifest
+        .objects()
+        .partition(|object| manifest.renditions.iter().any(|entry| entry.init.as_ref() == Some(object)));
     for stretch in [inits, segments] {
         let mut results = stream::iter(stretch.into_iter().map(publish)).buffer_unordered(jobs.get());
         while let Some(size) = results.try_next().await? {

@@ -144,7 +144,8 @@ impl Origin {
         let url = self.ops_url(tenant, event, "");
         let answer = self.send_once(&Method::GET, &url, &HeaderMap::new(), &Bytes::new(), ANSWER_BYTES_MAX).await;
         let answer = answer.with_context(|| "the ops API does not answer; say where it is with --ops URL")?;
-        if answer.status == 404 && problem(&answer)["type"].as_str().is_some_and(|kind| kind.ends_with("unknown-event")) {
+        if answer.status == 404 && problem(&answer)["type"].as_str().is_some_and(|kind| kind.ends_with("unknown-event"))
+        {
             return Ok(None);
         }
         read(&url, &answer).map(Some)

@@ -142,7 +142,8 @@ fn exported(report: &export::Report) -> String {
 fn imported(report: &import::Report) -> String {
     let import::Report { event, from, to, objects, bytes, dvr_window_s, ended } = report;
     let amount = indicatif::HumanBytes(*bytes);
-    let mut text = format!("{event}, segments {from} to {to}, is imported: {objects} objects, {amount}, every ETag the same\n");
+    let mut text =
+        format!("{event}, segments {from} to {to}, is imported: {objects} objects, {amount}, every ETag the same\n");
     text.push_str(&format!("  it is served for {dvr_window_s} s after each segment was due (dvr_window_s)"));
     if !ended {
         text.push_str("\n  it has no end yet; `headwater event end` gives it one");

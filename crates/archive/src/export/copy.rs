@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Earlier, plan};
 use crate::digest::{etag, hex, sha256};
-use crate::manifest::{Manifest, Object, Segment, What};
+use crate::manifest::{Manifest, Mask, Object, Segment, What};
 use crate::origin::Delivered;
 use crate::{Origin, Place, Progress};
 
@@ -150,19 +150,21 @@ impl<'a> Copier<'a> {
     }
 
     /// A number for which the origin has nothing. What an earlier run has copied outlives its expiry in the origin, and
-    /// the origin's data too; what has been masked since has to go.
+    /// the origin's data too; what has been masked since has to go, even if it would have expired by now.
     async fn without(&self, rendition: usize, segment: &Segment, outcome: &str) -> Result<What> {
-        let id = &self.plan.renditions[rendition].id;
-        let known: Vec<&Object> =
-            self.earlier.segments(id.as_str(), segment.number).filter_map(Segment::media).collect();
+        let (id, number) = (&self.plan.renditions[rendition].id, segment.number);
+        ensure!(outcome != "unknown", "the event or rendition {id} has been deleted while it was being exported");
+        let known: Vec<&Object> = self.earlier.segments(id.as_str(), number).filter_map(Segment::media).collect();
+        let mut outcome = outcome;
         for object in known {
-            if outcome == "masked" {
+            let hides = |mask: &Mask| mask.pipeline == object.pipeline && mask.hides(id, number);
+            if outcome == "masked" || self.plan.masks.iter().any(hides) {
                 self.place.remove(&object.path).await?;
+                outcome = "masked";
             } else if let Some(kept) = self.kept(object).await? {
                 return Ok(What::Media(kept));
             }
         }
-        ensure!(outcome != "unknown", "the event or rendition {id} has been deleted while it was being exported");
-        Ok(What::Gap(plan::gap(outcome, id, segment.number, &self.plan.masks)))
+        Ok(What::Gap(plan::gap(outcome, id, number, &self.plan.masks)))
     }
 }

@@ -8,9 +8,9 @@ use headwater_model::template::Position;
 use headwater_model::{Millis, Rendition, Timestamp};
 
 use super::{Earlier, Options};
+use crate::Progress;
 use crate::manifest::{FORMAT, Gap, Manifest, Mask, Object, RenditionEntry, Segment, VERSION, What};
 use crate::origin::{Delivered, EventView, Origin, PAGE, SegmentView};
-use crate::Progress;
 
 /// Most numbers of one export: three weeks of 2 s segments. An event that is numbered since 1970 with a window of years
 /// would otherwise be asked about for hours; `--from` says where it begins.
@@ -29,7 +29,8 @@ pub(super) async fn make(
 ) -> Result<Manifest> {
     let (tenant, event) = (&options.tenant, &options.event);
     let view = origin.event(tenant, event).await?;
-    let view = view.with_context(|| format!("there is no event {tenant}/{event}; `headwater event list` shows them"))?;
+    let view =
+        view.with_context(|| format!("there is no event {tenant}/{event}; `headwater event list` shows them"))?;
     let document = Document::from_value(view.document.clone()).context("the event's document")?;
     check_same(earlier, &document)?;
     let (from, to) = range(options, earlier, &view, &document, origin.clock().wall())?;
@@ -76,7 +77,9 @@ fn check_same(earlier: &Earlier, document: &Document) -> Result<()> {
     let Some(manifest) = earlier.newest() else { return Ok(()) };
     match manifest.checked_document()?.timing_change(document) {
         None => Ok(()),
-        Some(field) => bail!("the place has an export of another event of this name: `{field}` differs; choose another place"),
+        Some(field) => {
+            bail!("the place has an export of another event of this name: `{field}` differs; choose another place")
+        }
     }
 }
 
@@ -96,11 +99,21 @@ fn range(
     let from = options.from.or(begun).unwrap_or(oldest);
     let planned = earlier.plan.as_ref().map(|plan| plan.to);
     let to = options.to.or(planned).unwrap_or(highest);
-    ensure!(from >= document.start_number, "--from {from} lies before the event's first number {}", document.start_number);
+    ensure!(
+        from >= document.start_number,
+        "--from {from} lies before the event's first number {}",
+        document.start_number
+    );
     ensure!(to <= highest, "--to {to} lies after the event's last segment {highest}");
-    ensure!(from <= to, "from {from} to {to} there is nothing; what was published before has left the event's DVR window");
+    ensure!(
+        from <= to,
+        "from {from} to {to} there is nothing; what was published before has left the event's DVR window"
+    );
     let count = to - from + 1;
-    ensure!(count <= NUMBERS_MAX, "{from} to {to} are {count} numbers, and one export has at most {NUMBERS_MAX}; say --from N");
+    ensure!(
+        count <= NUMBERS_MAX,
+        "{from} to {to} are {count} numbers, and one export has at most {NUMBERS_MAX}; say --from N"
+    );
     Ok((from, to))
 }
 
@@ -111,13 +124,7 @@ fn renditions(document: &Document, view: &EventView) -> Vec<Rendition> {
     ids
 }
 
-async fn timeline(
-    origin: &Origin,
-    options: &Options,
-    id: &Rendition,
-    from: u64,
-    to: u64,
-) -> Result<Vec<SegmentView>> {
+async fn timeline(origin: &Origin, options: &Options, id: &Rendition, from: u64, to: u64) -> Result<Vec<SegmentView>> {
     let mut views = Vec::new();
     let mut next = from;
     while next <= to {
@@ -182,12 +189,7 @@ async fn init(
 }
 
 /// What is served under `asked` as the object `path`.
-async fn served(
-    origin: &Origin,
-    options: &Options,
-    asked: &str,
-    path: &str,
-) -> Result<Option<(Object, Option<u32>)>> {
+async fn served(origin: &Origin, options: &Options, asked: &str, path: &str) -> Result<Option<(Object, Option<u32>)>> {
     let Delivered::Object { bytes, pipeline, .. } = origin.read(&options.tenant, &options.event, asked).await? else {
         return Ok(None);
     };
@@ -207,7 +209,8 @@ impl Namer<'_> {
     fn path(&self, number: u64) -> Result<String> {
         let Self { document, id, timescale } = self;
         let position = if document.media.has_time() {
-            let timescale = timescale.with_context(|| format!("rendition {id} has no timescale to name its segments by"))?;
+            let timescale =
+                timescale.with_context(|| format!("rendition {id} has no timescale to name its segments by"))?;
             Position::Time(u64::try_from(document.media_start(number, timescale))?)
         } else {
             Position::Number(number)
@@ -235,8 +238,11 @@ fn segment(view: &SegmentView, namer: &Namer<'_>, masks: &[Mask]) -> Result<Segm
 }
 
 pub(super) fn gap(outcome: &str, id: &Rendition, number: u64, masks: &[Mask]) -> Gap {
-    let reasons = masks.iter().filter(|mask| outcome == "masked" && mask.hides(id, number) && !mask.reason.is_empty());
-    let mut reasons: Vec<&str> = reasons.map(|mask| mask.reason.as_str()).collect();
-    reasons.dedup();
+    let mut reasons: Vec<&str> = Vec::new();
+    for mask in masks.iter().filter(|mask| outcome == "masked" && mask.hides(id, number)) {
+        if !mask.reason.is_empty() && !reasons.contains(&&*mask.reason) {
+            reasons.push(&mask.reason);
+        }
+    }
     Gap { outcome: outcome.to_owned(), reason: (!reasons.is_empty()).then(|| reasons.join("; ")) }
 }

@@ -55,7 +55,10 @@ fn adaptation_set(xml: &mut String, presentation: &Presentation<'_>, index: usiz
         TrackKind::Text => (" contentType=\"text\"", "application/mp4"),
         TrackKind::Metadata | TrackKind::Unknown => ("", "application/mp4"),
     };
-    let _ = write!(xml, "    <AdaptationSet id=\"{index}\"{content} mimeType=\"{mime}\" segmentAlignment=\"true\" startWithSAP=\"1\"");
+    let _ = write!(
+        xml,
+        "    <AdaptationSet id=\"{index}\"{content} mimeType=\"{mime}\" segmentAlignment=\"true\" startWithSAP=\"1\""
+    );
     if let Some(language) = &first.language {
         let _ = write!(xml, " lang=\"{}\"", attribute(language));
     }

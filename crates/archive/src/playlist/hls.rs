@@ -125,7 +125,11 @@ fn variant(text: &mut String, presentation: &Presentation<'_>, shown: &Shown<'_>
         codecs.extend(other.codecs());
     }
     let mut known: Vec<&str> = Vec::new();
-    codecs.into_iter().for_each(|codec| if !known.contains(&codec) { known.push(codec) });
+    codecs.into_iter().for_each(|codec| {
+        if !known.contains(&codec) {
+            known.push(codec)
+        }
+    });
     if !known.is_empty() {
         let _ = write!(text, ",CODECS=\"{}\"", quoted(&known.join(",")));
     }

@@ -108,7 +108,8 @@ fn only_a_segment_off_the_schedule_is_a_discontinuity() {
     let text = shown(&document, &entries(&document, &[], &defects), |presentation| {
         hls::media(presentation, &presentation.renditions[0])
     });
-    let marked: Vec<&str> = text.split("#EXT-X-DISCONTINUITY\n").skip(1).map(|rest| rest.lines().nth(1).unwrap()).collect();
+    let marked: Vec<&str> =
+        text.split("#EXT-X-DISCONTINUITY\n").skip(1).map(|rest| rest.lines().nth(1).unwrap()).collect();
     assert_eq!(marked, ["v360/6.m4s", "v360/7.m4s"], "{text}");
 }
 

@@ -40,7 +40,9 @@ impl FromStr for PlaceRef {
     fn from_str(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("s3://") else {
             return match text.split_once("://") {
-                Some((scheme, _)) => Err(format!("`{scheme}://` is no place to write to; use a directory or s3://BUCKET/PREFIX")),
+                Some((scheme, _)) => {
+                    Err(format!("`{scheme}://` is no place to write to; use a directory or s3://BUCKET/PREFIX"))
+                }
                 None if text.is_empty() => Err("name a directory or s3://BUCKET/PREFIX".to_owned()),
                 None => Ok(Self::Folder(text.into())),
             };
@@ -76,7 +78,8 @@ fn builder(args: &PlaceArgs) -> AmazonS3Builder {
     }
     let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
     let is_http = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES_MAX, retry_timeout: RETRY_TIMEOUT };
+    let retry =
+        RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES_MAX, retry_timeout: RETRY_TIMEOUT };
     let agent = http::HeaderValue::from_static(concat!("headwater/", env!("CARGO_PKG_VERSION")));
     let options = ClientOptions::new().with_user_agent(agent).with_allow_http(is_http);
     builder.with_client_options(options).with_allow_http(is_http).with_retry(retry)

@@ -40,7 +40,10 @@ fn an_ended_event_is_exported_and_plays_from_its_directory() {
             let reply = get(format!("{}/{id}/{number}.m4s", game.deliver)).expect(200);
             assert_eq!(format!("{}", reply.header("etag")), format!("\"{}\"", media["etag"].as_str().unwrap()));
             assert_eq!(reply.header("headwater-pipeline"), media["pipeline"].as_str().unwrap());
-            assert!(std::fs::read(folder.join(media["path"].as_str().unwrap())).unwrap() == reply.body, "{id} {number}");
+            assert!(
+                std::fs::read(folder.join(media["path"].as_str().unwrap())).unwrap() == reply.body,
+                "{id} {number}"
+            );
         }
     }
     let expected = FRAMES * numbers().count() as u64 - 2;
@@ -57,7 +60,8 @@ fn killed_half_way_and_resumed_it_is_the_same() {
     published(&server, "game");
     let (whole, halved) = (server.folder().join("whole"), server.folder().join("halved"));
     run(&mut command(&server, &["event", "export", "game", text(&whole), "--json"])).json();
-    let bytes: usize = tree(&whole).iter().filter(|(name, _)| name.ends_with("m4s")).map(|(_, bytes)| bytes.len()).sum();
+    let bytes: usize =
+        tree(&whole).iter().filter(|(name, _)| name.ends_with("m4s")).map(|(_, bytes)| bytes.len()).sum();
 
     // Planning reads the init segments; from then on half of the media passes.
     let stall = Stall::before(server.deliver_address(), bytes / 2);

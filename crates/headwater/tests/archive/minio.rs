@@ -30,7 +30,14 @@ impl Minio {
             let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
             let url = format!("http://127.0.0.1:{port}");
             let mut minio = tool("bin/minio");
-            minio.args(["server", "--quiet", "--address", &format!("127.0.0.1:{port}"), "--console-address", "127.0.0.1:0"]);
+            minio.args([
+                "server",
+                "--quiet",
+                "--address",
+                &format!("127.0.0.1:{port}"),
+                "--console-address",
+                "127.0.0.1:0",
+            ]);
             minio.arg(data.path()).env_clear().env("HOME", data.path());
             minio.env("MINIO_ROOT_USER", USER).env("MINIO_ROOT_PASSWORD", SECRET);
             // Nothing that asks the world outside.
@@ -43,7 +50,7 @@ impl Minio {
             ready.then_some((url, program))
         });
         let minio = Self { url: started.0, _program: started.1, _data: data };
-        minio.make_bucket();
+        minio.make_bucket(logs);
         minio
     }
 
@@ -63,20 +70,31 @@ impl Minio {
         command.env("AWS_ACCESS_KEY_ID", USER).env("AWS_SECRET_ACCESS_KEY", SECRET)
     }
 
-    fn make_bucket(&self) {
+    fn make_bucket(&self, folder: &Path) {
         let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:GetObject"],
             "Resource": [format!("arn:aws:s3:::{BUCKET}/*")]}]});
         self.signed(&["-X", "PUT", &format!("{}/{BUCKET}", self.url)]);
         let url = format!("{}/{BUCKET}?policy=", self.url);
-        self.signed(&["-X", "PUT", &url, "-H", "content-type: application/json", "-d", &policy.to_string()]);
+        // From a file: curl signs a body of `--data` in a way that S3 does not take.
+        let file = folder.join("policy.json");
+        std::fs::write(&file, policy.to_string()).expect("a file");
+        self.signed(&["-T", file.to_str().expect("a path"), &url]);
     }
 
     /// A signed request by curl.
     #[track_caller]
     fn signed(&self, arguments: &[&str]) {
         let mut curl = command("curl");
-        curl.args(["-s", "-S", "--fail-with-body", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("{USER}:{SECRET}")]);
+        curl.args([
+            "-s",
+            "-S",
+            "--fail-with-body",
+            "--aws-sigv4",
+            "aws:amz:us-east-1:s3",
+            "--user",
+            &format!("{USER}:{SECRET}"),
+        ]);
         let Output { status, stdout, stderr } = curl.args(arguments).output().expect("curl starts");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(status.success(), "{arguments:?}: {} {}", text(&stdout), text(&stderr));
@@ -84,5 +102,7 @@ impl Minio {
 }
 
 fn is_ready(url: &str) -> bool {
-    crate::support::http::request("GET", format!("{url}/minio/health/ready")).try_send().is_ok_and(|reply| reply.status == 200)
+    crate::support::http::request("GET", format!("{url}/minio/health/ready"))
+        .try_send()
+        .is_ok_and(|reply| reply.status == 200)
 }
