@@ -177,6 +177,15 @@ impl Segment {
             What::Gap(_) => None,
         }
     }
+
+    /// Why there is none.
+    #[must_use]
+    pub fn gap(&self) -> Option<&Gap> {
+        match &self.what {
+            What::Gap(gap) => Some(gap),
+            What::Media(_) => None,
+        }
+    }
 }
 
 impl Manifest {
@@ -225,10 +234,8 @@ impl Manifest {
     /// Every gap with its rendition.
     pub fn gaps(&self) -> impl Iterator<Item = (&Rendition, u64, &Gap)> {
         self.renditions.iter().flat_map(|rendition| {
-            rendition.segments.iter().filter_map(|segment| match &segment.what {
-                What::Gap(gap) => Some((&rendition.id, segment.number, gap)),
-                What::Media(_) => None,
-            })
+            let gaps = rendition.segments.iter().filter_map(|segment| Some((segment.number, segment.gap()?)));
+            gaps.map(|(number, gap)| (&rendition.id, number, gap))
         })
     }
 

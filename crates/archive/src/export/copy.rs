@@ -165,6 +165,11 @@ impl<'a> Copier<'a> {
                 return Ok(What::Media(kept));
             }
         }
-        Ok(What::Gap(plan::gap(outcome, id, number, &self.plan.masks)))
+        // Why there was nothing says more than that the origin does not know any more.
+        let mut told = self.earlier.segments(id.as_str(), number).filter_map(Segment::gap);
+        match told.next().filter(|_| outcome == "expired") {
+            Some(gap) => Ok(What::Gap(gap.clone())),
+            None => Ok(What::Gap(plan::gap(outcome, id, number, &self.plan.masks))),
+        }
     }
 }

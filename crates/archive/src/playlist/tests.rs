@@ -11,7 +11,7 @@ fn entries(document: &Document, holes: &[u64], defects: &BTreeMap<u64, &str>) ->
     let clip = Clip::builtin();
     let entry = |id: &str| {
         let init = clip.rendition(id).unwrap().init();
-        let init = Init::read(&init[..]).unwrap();
+        let init = Init::read(init).unwrap();
         let id: headwater_model::Rendition = id.parse().unwrap();
         let object = |path: String, number: u64| Object {
             path,

@@ -10,23 +10,23 @@ use crate::support::media::{event, put, put_init, rendition, segment};
 use crate::support::{Event, Server, eventually, http, server};
 
 /// The renditions of the content.
-pub const RENDITIONS: [&str; 3] = ["v360", "v180", "audio"];
+pub(crate) const RENDITIONS: [&str; 3] = ["v360", "v180", "audio"];
 /// The last number that was published.
-pub const LAST: u64 = 8;
+pub(crate) const LAST: u64 = 8;
 /// Both masked.
-pub const MASKED: u64 = 2;
+pub(crate) const MASKED: u64 = 2;
 /// Pipeline `a` was killed before it, and `b` lost it.
-pub const MISSING: u64 = 4;
+pub(crate) const MISSING: u64 = 4;
 /// Two samples short, and there is no other.
-pub const SHORT: u64 = 6;
+pub(crate) const SHORT: u64 = 6;
 
 /// What has media.
-pub fn numbers() -> impl Iterator<Item = u64> {
+pub(crate) fn numbers() -> impl Iterator<Item = u64> {
     (0..=LAST).filter(|number| ![MASKED, MISSING].contains(number))
 }
 
 /// Publishes it to an event called `name`, ends it and waits until every choice has closed.
-pub fn published(server: &Server, name: &str) -> Event {
+pub(crate) fn published(server: &Server, name: &str) -> Event {
     let game = running(server, name);
     http::post(format!("{}/end", game.document), "").expect(200);
     eventually("every choice has closed", || {
@@ -42,7 +42,7 @@ pub fn published(server: &Server, name: &str) -> Event {
 }
 
 /// The same without an end.
-pub fn running(server: &Server, name: &str) -> Event {
+pub(crate) fn running(server: &Server, name: &str) -> Event {
     let game = event(server, name, json!({"retry_deadline_ms": 500, "defect_wait_ms": 200}));
     for id in RENDITIONS {
         let rendition = rendition(id);
@@ -69,7 +69,7 @@ pub fn running(server: &Server, name: &str) -> Event {
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     code: Option<i32>,
     out: String,
     err: String,
@@ -78,21 +78,21 @@ pub struct Ran {
 impl Ran {
     /// What it printed.
     #[track_caller]
-    pub fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 
     /// What it printed, for a person.
     #[track_caller]
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.out
     }
 
     /// It failed, and said these words.
     #[track_caller]
-    pub fn fails(self, words: &[&str]) {
+    pub(crate) fn fails(self, words: &[&str]) {
         assert_eq!(self.code, Some(1), "{self:?}");
         for word in words {
             assert!(self.err.contains(word), "no `{word}`: {self:?}");
@@ -101,7 +101,7 @@ impl Ran {
 }
 
 /// The binary with nothing in its environment but where the server is.
-pub fn command(server: &Server, arguments: &[&str]) -> Command {
+pub(crate) fn command(server: &Server, arguments: &[&str]) -> Command {
     let mut command = Command::new(server::binary());
     command.args(arguments).env_clear().env("HEADWATER_OPS", &server.ops);
     command.env("HEADWATER_DELIVER", &server.deliver).env("HEADWATER_PUBLISH", &server.publish);
@@ -109,19 +109,19 @@ pub fn command(server: &Server, arguments: &[&str]) -> Command {
 }
 
 /// Runs it.
-pub fn run(command: &mut Command) -> Ran {
+pub(crate) fn run(command: &mut Command) -> Ran {
     let output = command.output().expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
 /// Every file below `folder`, with its bytes.
-pub fn tree(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+pub(crate) fn tree(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut files = std::collections::BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {

@@ -1,10 +1,14 @@
 //! Import into another store.
 
+use headwater_media::ClipRendition;
 use serde_json::{Value, json};
 
 use crate::game::{LAST, RENDITIONS, command, numbers, published, run, text};
 use crate::minio::Minio;
-use crate::support::{Event, Server, get, http};
+use crate::player::frames;
+use crate::stall::Stall;
+use crate::support::program::Program;
+use crate::support::{Event, Server, eventually, get, http, media};
 
 /// Every number of every rendition is answered as by the other origin.
 #[track_caller]
@@ -102,4 +106,64 @@ fn a_different_event_of_the_name_is_left_alone() {
     let short = ["event", "import", text(&folder), "--as", "live/short", "--dvr-window", "1"];
     run(&mut command(&to, &short)).fails(&["--dvr-window 1", "give more"]);
     http::get(Event::at(&to, "short", 0, 1920).document).expect(404);
+}
+
+#[test]
+fn an_import_that_was_killed_half_way_is_simply_run_again() {
+    let (from, to) = (Server::start(), Server::start());
+    let game = published(&from, "game");
+    let folder = from.folder().join("export");
+    run(&mut command(&from, &["event", "export", "game", text(&folder), "--json"])).json();
+    // An answer has some hundred bytes: it dies among the segments.
+    let stall = Stall::before(to.publish_address(), 3_000);
+    let import = ["event", "import", text(&folder), "--jobs", "2", "--publish", &stall.url];
+    let mut killed = Program::start(&mut command(&to, &import), &from.folder().join("killed.log"));
+    stall.wait();
+    assert!(killed.ended().is_none(), "{}", killed.said());
+    killed.kill();
+    let copy = Event::at(&to, "game", 0, 1920);
+    assert_eq!(copy.read_document()["inspect"], json!("off"), "it was receiving");
+    run(&mut command(&to, &["event", "import", text(&folder), "--json"])).json();
+    check_same(&game, &copy);
+    assert_eq!(document(&game), document(&copy));
+}
+
+#[test]
+fn segments_named_by_time_are_exported_played_and_imported() {
+    let (from, to) = (Server::start(), Server::start());
+    let changes = json!({"retry_deadline_ms": 500, "media": "$RepresentationID$/t$Time$.m4s",
+        "renditions": [{"id": "v360"}, {"id": "audio"}]});
+    let game = media::event(&from, "game", changes);
+    let clip = ["v360", "audio"].map(media::rendition);
+    let path = |id: &str, scale: u64, number: u64| format!("{id}/t{}.m4s", number * 48 * scale / 25);
+    let scale = |rendition: &ClipRendition| {
+        let init = rendition.init();
+        u64::from(headwater_media::Init::read(init).expect("an init segment").main().timescale)
+    };
+    let numbers = || (0..=6).filter(|number| *number != 3);
+    for rendition in &clip {
+        media::put_init(&game, "a", rendition).expect(201);
+        for number in numbers() {
+            let path = path(rendition.id(), scale(rendition), number);
+            http::put(format!("{}/@a/{path}", game.publish), media::segment(rendition, number)).expect(201);
+        }
+    }
+    http::post(format!("{}/end", game.document), "").expect(200);
+    let folder = from.folder().join("export");
+    eventually("every choice has closed", || {
+        let report = run(&mut command(&from, &["event", "export", "game", text(&folder), "--json"])).json();
+        (report["whole"] == json!(true)).then_some(())
+    });
+    for playlist in ["manifest.mpd", "master.m3u8"] {
+        assert_eq!(frames(text(&folder.join(playlist)), "v"), 48 * numbers().count() as u64, "{playlist}");
+    }
+    run(&mut command(&to, &["event", "import", text(&folder), "--json"])).json();
+    let copy = Event::at(&to, "game", 0, 1920);
+    for rendition in &clip {
+        for number in numbers() {
+            let path = path(rendition.id(), scale(rendition), number);
+            let [left, right] = [&game, &copy].map(|event| get(format!("{}/{path}", event.deliver)).expect(200));
+            assert_eq!(left.header("etag"), right.header("etag"), "{path}");
+        }
+    }
 }

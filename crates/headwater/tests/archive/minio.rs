@@ -11,19 +11,19 @@ use crate::support::program::{Program, command, tool};
 const USER: &str = "headwater-test";
 const SECRET: &str = "only-on-loopback";
 /// The bucket.
-pub const BUCKET: &str = "vod";
+pub(crate) const BUCKET: &str = "vod";
 
 /// A running server. Killed when it goes out of scope.
-pub struct Minio {
+pub(crate) struct Minio {
     /// Its URL, without a slash at the end.
-    pub url: String,
+    pub(crate) url: String,
     _program: Program,
     _data: TempDir,
 }
 
 impl Minio {
     /// Starts one on a free port, and makes the bucket.
-    pub fn start(logs: &Path) -> Self {
+    pub(crate) fn start(logs: &Path) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         // It takes no port 0: one that was free a moment ago, and another one if somebody was faster.
         let started = eventually("MinIO starts", || {
@@ -55,17 +55,17 @@ impl Minio {
     }
 
     /// Where to export `name` to.
-    pub fn place(&self, name: &str) -> String {
+    pub(crate) fn place(&self, name: &str) -> String {
         format!("s3://{BUCKET}/{name}")
     }
 
     /// Where everybody reads it.
-    pub fn public(&self, name: &str) -> String {
+    pub(crate) fn public(&self, name: &str) -> String {
         format!("{}/{BUCKET}/{name}", self.url)
     }
 
     /// Gives `command` the way and the credentials.
-    pub fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    pub(crate) fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("AWS_ENDPOINT_URL", &self.url).env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", USER).env("AWS_SECRET_ACCESS_KEY", SECRET)
     }

@@ -6,7 +6,7 @@ use crate::support::program::command;
 
 /// Decodes every stream that ffmpeg chooses of `input`, and counts its frames of `kind` (`v` or `a`).
 #[track_caller]
-pub fn frames(input: &str, kind: &str) -> u64 {
+pub(crate) fn frames(input: &str, kind: &str) -> u64 {
     let mut ffprobe = command("ffprobe");
     ffprobe.args(["-v", "error", "-count_frames", "-select_streams", &format!("{kind}:0")]);
     ffprobe.args(["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"]);

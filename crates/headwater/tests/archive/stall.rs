@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::eventually;
 
 /// A listener whose answers stop for good once so many bytes of them have passed.
-pub struct Stall {
+pub(crate) struct Stall {
     /// Its URL.
-    pub url: String,
+    pub(crate) url: String,
     left: Arc<AtomicUsize>,
 }
 
 impl Stall {
     /// Before `server` (`host:port`).
-    pub fn before(server: &str, bytes: usize) -> Self {
+    pub(crate) fn before(server: &str, bytes: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let left = Arc::new(AtomicUsize::new(bytes));
@@ -35,7 +35,7 @@ impl Stall {
     }
 
     /// Waits until it has gone dead.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         eventually("the way goes dead", || (self.left.load(Ordering::Acquire) == 0).then_some(()));
     }
 }
