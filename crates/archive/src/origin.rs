@@ -322,3 +322,7 @@ fn refusal(answer: &Answer) -> String {
         title => format!("{title} ({}): {}", answer.status.as_u16(), text("detail")),
     }
 }
+
+#[cfg(test)]
+#[path = "origin/tests.rs"]
+mod tests;
