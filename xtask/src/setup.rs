@@ -8,8 +8,14 @@ use anyhow::{Context, Result, bail};
 use crate::programs::{self, is_installed, program, root};
 
 /// Debian packages: the program that shows that one is there, and the package.
-const PACKAGES: [(&str, &str); 4] =
-    [("curl", "curl"), ("ffmpeg", "ffmpeg"), ("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+const PACKAGES: [(&str, &str); 6] = [
+    ("curl", "curl"),
+    ("ffmpeg", "ffmpeg"),
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
+    ("/usr/sbin/nginx", "nginx-light"),
+    ("/usr/sbin/varnishd", "varnish"),
+];
 
 /// The font of the watch page's screenshots and of ffmpeg's `drawtext`.
 const FONT: (&str, &str) = ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core");
@@ -17,7 +23,7 @@ const FONT: (&str, &str) = ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "
 /// The S3 server of the export tests, as a Go module and its version: its releases are no versions that Go knows.
 const MINIO: (&str, &str) = ("github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c");
 
-/// Where programs from npm and Go modules go; ignored by git.
+/// Where programs from npm, PyPI and Go modules go; ignored by git.
 const TOOLS: &str = ".tools";
 
 /// Installs what is missing.
@@ -27,6 +33,7 @@ const TOOLS: &str = ".tools";
 pub fn run() -> Result<()> {
     debian_packages()?;
     node_packages(&root())?;
+    python_packages(&root())?;
     minio(&root())
 }
 
@@ -44,6 +51,7 @@ fn debian_packages() -> Result<()> {
         bail!("no apt-get here; install by hand what Debian calls {}", missing.join(" "));
     }
     as_root(&["apt-get", "update", "--quiet"])?;
+    // The caches are started by the tests, not as services.
     let install = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends"];
     as_root(&[&install[..], &missing].concat())
 }
@@ -53,6 +61,28 @@ fn as_root(words: &[&str]) -> Result<()> {
     let root = programs::output(&mut program("id", &["-u"]))?.trim() == "0";
     let words: Vec<&str> = if root { words.to_vec() } else { [&["sudo", "--non-interactive"], words].concat() };
     run_program(&words)
+}
+
+/// Installs the pinned Python packages under [`TOOLS`], unless the same ones are installed already.
+fn python_packages(root: &Path) -> Result<()> {
+    let (from, to) = (root.join("xtask/tools/requirements.txt"), root.join(TOOLS).join("python"));
+    let wanted = std::fs::read(&from).context("cannot read xtask/tools/requirements.txt")?;
+    let done = to.join("installed-requirements.txt");
+    if std::fs::read(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!("setup: installing the packages of xtask/tools/requirements.txt into {TOOLS}/python with pip");
+    if programs::output(&mut program("python3", &["-m", "pip", "--version"])).is_err() {
+        bail!("no pip here; install Python 3.10 or later with pip");
+    }
+    if to.exists() {
+        std::fs::remove_dir_all(&to)?;
+    }
+    let (list, folder) = (from.display().to_string(), to.display().to_string());
+    let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"];
+    let pinned = ["--no-deps", "--requirement", &list, "--target", &folder];
+    programs::run(&mut program("python3", &[&quiet[..], &pinned].concat()))?;
+    std::fs::write(done, wanted).context("cannot note what is installed")
 }
 
 fn run_program(words: &[&str]) -> Result<()> {

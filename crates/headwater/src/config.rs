@@ -59,6 +59,10 @@ fn tenants(config: &Config) -> Result<Value> {
     for (name, spec) in config.tenants()? {
         let publishers: Vec<_> = spec.publishers.iter().map(publisher).collect();
         let mut tenant = json!({"auto_events": spec.auto_document.is_some(), "publishers": publishers});
+        tenant["honor_delete"] = spec.honor_delete.into();
+        for (quota, most) in spec.quotas.all() {
+            tenant[quota.key()] = most.into();
+        }
         if let Some(document) = spec.auto_document {
             tenant["default_document"] = document.to_value();
         }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
 use headwater_model::Region;
 use headwater_origin::config::Config;
+use headwater_origin::surrogate::SurrogateKeys;
 use headwater_origin::{Addresses, Origin, Server};
 use headwater_store::stamp::SystemClock;
 
@@ -48,6 +49,9 @@ pub(crate) struct Args {
     /// Memory for DVR reads, in bytes [default: 128 MiB].
     #[arg(long, env = "HEADWATER_DVR_BYTES", value_name = "BYTES")]
     pub(crate) dvr_bytes: Option<u64>,
+    /// Which header tells CDNs by what to purge: `surrogate-key`, `cache-tag`, `both` or `off` [default: off].
+    #[arg(long, env = "HEADWATER_SURROGATE_KEYS", value_name = "WHICH")]
+    pub(crate) surrogate_keys: Option<SurrogateKeys>,
 }
 
 impl Args {
@@ -74,6 +78,7 @@ impl Args {
         set(&mut config.upload_bytes, given.upload_bytes);
         set(&mut config.window_bytes, given.window_bytes);
         set(&mut config.dvr_bytes, given.dvr_bytes);
+        set(&mut config.surrogate_keys, given.surrogate_keys);
         config.ready_file = given.ready_file.or(config.ready_file);
         Ok(config)
     }

@@ -132,6 +132,22 @@ pub struct Row {
     pub published: Timestamp,
 }
 
+impl Row {
+    /// Whether the candidate was removed: it is none any more, but its `first` still tells that the pipeline was there.
+    /// A candidate has come sound, or has defects, so what has neither is one that was removed.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.sound.is_none() && self.defects.is_empty()
+    }
+
+    /// What is left of a segment's record when its candidate is removed; `nothing` is the digest of no bytes. Nothing
+    /// but the candidate changes: the choices of the next two segments were made by `first`, and were told.
+    #[must_use]
+    pub fn removed(&self, nothing: Digest) -> Self {
+        Self { size: 0, digest: nothing, defects: Defects::default(), sound: None, ..self.clone() }
+    }
+}
+
 /// What an upload leads to, given what is there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
@@ -149,7 +165,7 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(existing: Option<&Row>, claim: &Claim, version: Version, stamp: Timestamp) -> Verdict {
     let segment = matches!(claim.key.object, Object::Segment { .. });
-    if let Some(row) = existing {
+    if let Some(row) = existing.filter(|row| !segment || !row.is_removed()) {
         if claim.create_only {
             return Verdict::Exists(row.clone());
         }
@@ -228,6 +244,18 @@ mod tests {
         assert_eq!(bad.sound, None);
         let good = stored(Some(&bad), &claim(segment(), 8, &[]), 5);
         assert_eq!((good.first, good.sound), (Timestamp::from_millis(1), Some(Timestamp::from_millis(5))));
+    }
+
+    #[test]
+    fn after_a_removal_anything_is_stored_and_the_first_stamp_stays() {
+        let row = stored(None, &claim(segment(), 7, &[]), 1);
+        let removed = row.removed(Digest(0));
+        assert!(removed.is_removed() && !row.is_removed());
+        assert!(!stored(None, &claim(segment(), 7, &[DefectKind::Short]), 1).is_removed());
+        for create_only in [false, true] {
+            let again = stored(Some(&removed), &Claim { create_only, ..claim(segment(), 8, &[]) }, 9);
+            assert_eq!((again.first, again.sound), (row.first, Some(Timestamp::from_millis(9))));
+        }
     }
 
     #[test]

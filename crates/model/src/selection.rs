@@ -70,6 +70,10 @@ impl<'a> Candidates<'a> {
             .pipelines
             .iter()
             .filter(|pipeline| !is_masked(question.masks, pipeline, question.rendition, question.number));
+        // A removed candidate is as good as masked: nobody waits for its pipeline.
+        let is_removed =
+            |pipeline: &&Pipeline| question.rows.iter().any(|row| row.key.pipeline == **pipeline && row.is_removed());
+        let unmasked = unmasked.filter(|pipeline| !is_removed(pipeline));
         let ranked = unmasked.map(|pipeline| (pipeline, row_of(question.rows, pipeline, settled)));
         Self { question, ranked: ranked.collect() }
     }

@@ -4,6 +4,7 @@
 //! The signal is the store's own latency against its target and the bytes it is reading, never the CPU. Time is an
 //! argument.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use parking_lot::Mutex;
 
 use crate::metrics::{Class, Metrics};
 
-/// What a read or a commit of the store should take: a quarter of the 2 s budget's slow mark of 500 ms, twice.
+/// The longest that a read or a commit of the store should take: half of the 500 ms from which a publish counts as slow
+/// (contract §9).
 const LATENCY_TARGET: Duration = Duration::from_millis(250);
 /// From this utilisation on DVR reads are shed (the reference's public figure).
 const SHED_FROM: f64 = 0.40;
@@ -25,6 +27,8 @@ const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
 const DVR_BYTES_MAX: u64 = IN_FLIGHT_BYTES_MAX / 2;
 /// Weight of a new sample of the latency: a dozen slow reads tell, one does not.
 const SAMPLE_WEIGHT: f64 = 0.15;
+/// So many calls that have not ended yet are looked at: enough to tell of a store that has stopped.
+const PENDING_LOOKED_AT: usize = 12;
 /// In this time an idle store's latency counts half: nobody measures it while everything is shed.
 const HALF_LIFE: Duration = Duration::from_secs(1);
 
@@ -48,6 +52,9 @@ struct State {
     /// Smoothed latency, in seconds, as of `sampled`.
     latency: f64,
     sampled: Duration,
+    /// When each call began that has not ended, and its ticket.
+    pending: BTreeSet<(Duration, u64)>,
+    tickets: u64,
     live_bytes: u64,
     dvr_bytes: u64,
     /// Whether DVR is being shed.
@@ -56,11 +63,12 @@ struct State {
     due: f64,
 }
 
-/// A read in progress; gives its bytes back when it ends.
+/// A call of the store in progress; gives its bytes back when it ends.
 pub struct Permit {
     state: Arc<Mutex<State>>,
     class: Class,
     bytes: u64,
+    begun: (Duration, u64),
 }
 
 impl Admission {
@@ -86,14 +94,15 @@ impl Admission {
             }
             state.live_bytes += bytes;
         }
-        Ok(Permit { state: Arc::clone(&self.state), class, bytes })
+        let begun = state.begin(now);
+        Ok(Permit { state: Arc::clone(&self.state), class, bytes, begun })
     }
 
-    /// The store took `spent` for a read or a commit that ended at `now`.
-    pub fn sample(&self, spent: Duration, now: Duration) {
-        let mut state = self.state.lock();
-        state.latency = state.latency_at(now) * (1.0 - SAMPLE_WEIGHT) + spent.as_secs_f64() * SAMPLE_WEIGHT;
-        state.sampled = now;
+    /// A commit begins at `now`. It is never refused here.
+    #[must_use]
+    pub fn commit(&self, now: Duration) -> Permit {
+        let begun = self.state.lock().begin(now);
+        Permit { state: Arc::clone(&self.state), class: Class::Publish, bytes: 0, begun }
     }
 
     /// How hard the store works: 1 is its target.
@@ -108,10 +117,48 @@ impl Admission {
     }
 }
 
+impl Permit {
+    /// The call ended at `now`: how long it took tells of the store. A permit that is dropped tells nothing.
+    pub fn end(self, now: Duration) {
+        let mut state = self.state.lock();
+        state.latency = state.idle_latency(now);
+        state.sample(now.saturating_sub(self.begun.0));
+        state.sampled = now;
+    }
+}
+
 impl State {
-    fn latency_at(&self, now: Duration) -> f64 {
+    fn begin(&mut self, now: Duration) -> (Duration, u64) {
+        // What was not measured for a while does not count for what is measured from now on.
+        if self.pending.is_empty() {
+            (self.latency, self.sampled) = (self.idle_latency(now), now);
+        }
+        self.tickets += 1;
+        let begun = (now, self.tickets);
+        self.pending.insert(begun);
+        begun
+    }
+
+    fn sample(&mut self, spent: Duration) {
+        self.latency = self.latency * (1.0 - SAMPLE_WEIGHT) + spent.as_secs_f64() * SAMPLE_WEIGHT;
+    }
+
+    /// The smoothed latency, which fades only while nothing is measured.
+    fn idle_latency(&self, now: Duration) -> f64 {
+        if !self.pending.is_empty() {
+            return self.latency;
+        }
         let idle = now.saturating_sub(self.sampled).as_secs_f64() / HALF_LIFE.as_secs_f64();
         self.latency * 0.5_f64.powf(idle)
+    }
+
+    /// The latency at `now`, as if the calls that have taken longer than it were to end now: a store that has stopped
+    /// ends none.
+    fn latency_at(&self, now: Duration) -> f64 {
+        let ages = self.pending.iter().take(PENDING_LOOKED_AT).map(|(begun, _)| now.saturating_sub(*begun));
+        ages.map(|age| age.as_secs_f64()).fold(self.idle_latency(now), |latency, age| {
+            if age > latency { latency * (1.0 - SAMPLE_WEIGHT) + age * SAMPLE_WEIGHT } else { latency }
+        })
     }
 
     fn utilization(&self, now: Duration) -> f64 {
@@ -134,6 +181,7 @@ impl State {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.state.lock();
+        state.pending.remove(&self.begun);
         let held = if self.class == Class::Dvr { &mut state.dvr_bytes } else { &mut state.live_bytes };
         *held = held.saturating_sub(self.bytes);
     }
@@ -154,47 +202,68 @@ mod tests {
         (0..100).filter(|_| admission.admit(Class::Dvr, 1, now).is_err()).count()
     }
 
+    /// A hundred commits that took `millis` end at `now`.
     fn slow(admission: &Admission, millis: u64, now: Duration) {
-        (0..100).for_each(|_| admission.sample(at(millis), now));
+        (0..100).for_each(|_| admission.commit(now.saturating_sub(at(millis))).end(now));
     }
 
     #[test]
     fn a_store_within_its_target_sheds_nobody() {
         let admission = Admission::default();
-        slow(&admission, 90, at(0));
-        assert_eq!(shed(&admission, at(0)), 0);
+        slow(&admission, 90, at(10_000));
+        assert_eq!(shed(&admission, at(10_000)), 0);
     }
 
     #[test]
     fn dvr_gives_way_step_by_step_and_live_never() {
         let admission = Admission::default();
-        slow(&admission, 150, at(0));
-        let some = shed(&admission, at(0));
+        slow(&admission, 150, at(10_000));
+        let some = shed(&admission, at(10_000));
         assert!((20..70).contains(&some), "{some}");
-        slow(&admission, 400, at(0));
-        assert_eq!(shed(&admission, at(0)), 100);
-        assert!((0..100).all(|_| admission.admit(Class::Live, MIB, at(0)).is_ok()));
+        slow(&admission, 400, at(10_000));
+        assert_eq!(shed(&admission, at(10_000)), 100);
+        assert!((0..100).all(|_| admission.admit(Class::Live, MIB, at(10_000)).is_ok()));
     }
 
     #[test]
     fn shedding_ends_with_hysteresis() {
         let admission = Admission::default();
-        slow(&admission, 110, at(0));
-        assert!(shed(&admission, at(0)) > 0);
-        slow(&admission, 90, at(0));
-        assert!(shed(&admission, at(0)) > 0, "between the two marks it goes on");
-        slow(&admission, 60, at(0));
-        assert_eq!(shed(&admission, at(0)), 0);
-        slow(&admission, 90, at(0));
-        assert_eq!(shed(&admission, at(0)), 0, "and does not begin there");
+        slow(&admission, 110, at(10_000));
+        assert!(shed(&admission, at(10_000)) > 0);
+        slow(&admission, 90, at(10_000));
+        assert!(shed(&admission, at(10_000)) > 0, "between the two marks it goes on");
+        slow(&admission, 60, at(10_000));
+        assert_eq!(shed(&admission, at(10_000)), 0);
+        slow(&admission, 90, at(10_000));
+        assert_eq!(shed(&admission, at(10_000)), 0, "and does not begin there");
     }
 
     #[test]
     fn an_idle_store_recovers_although_nobody_measures_it() {
         let admission = Admission::default();
-        slow(&admission, 1000, at(0));
-        assert_eq!(shed(&admission, at(0)), 100);
-        assert_eq!(shed(&admission, at(5000)), 0);
+        slow(&admission, 1000, at(10_000));
+        assert_eq!(shed(&admission, at(10_000)), 100);
+        assert_eq!(shed(&admission, at(15_000)), 0);
+    }
+
+    #[test]
+    fn a_store_that_has_stopped_sheds_although_no_call_ends() {
+        let admission = Admission::default();
+        let one = admission.commit(at(0));
+        assert_eq!(shed(&admission, at(500)), 0, "one slow call does not tell");
+        let others: Vec<_> = (0..20).map(|_| admission.commit(at(0))).collect();
+        assert_eq!(shed(&admission, at(500)), 100);
+        drop((one, others));
+        assert_eq!(shed(&admission, at(500)), 0, "calls that were given up tell nothing");
+    }
+
+    #[test]
+    fn slow_calls_one_after_the_other_tell_although_they_take_their_time() {
+        let admission = Admission::default();
+        for count in 0..20 {
+            admission.commit(at(300 * count)).end(at(300 * (count + 1)));
+        }
+        assert_eq!(shed(&admission, at(6000)), 100);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use headwater_model::document::Document;
 use headwater_model::{EventName, Pipeline, Region, Tenant};
 use serde::Deserialize;
 
+use crate::quota::Quotas;
+use crate::surrogate::SurrogateKeys;
+
 /// Largest upload (contract §4).
 pub const BODY_BYTES_MAX: u64 = 64 << 20;
 /// Memory that uploads in progress may hold: two of the largest, or a hundred usual segments.
@@ -42,6 +45,8 @@ pub struct Config {
     pub window_bytes: u64,
     /// Memory for DVR reads.
     pub dvr_bytes: u64,
+    /// Which header tells CDNs by what to purge an answer.
+    pub surrogate_keys: SurrogateKeys,
     /// The tenants. `live` is always there.
     pub tenants: BTreeMap<Tenant, TenantConfig>,
 }
@@ -54,6 +59,20 @@ pub struct TenantConfig {
     pub auto_events: bool,
     /// The document of such an event, as in contract §3.
     pub default_document: toml::Table,
+    /// Whether DELETE removes segments and init segments too.
+    pub honor_delete: bool,
+    /// Most objects stored.
+    pub max_objects: Option<u64>,
+    /// Most bytes stored.
+    pub max_bytes: Option<u64>,
+    /// Largest object, in bytes.
+    pub max_object_bytes: Option<u64>,
+    /// Most events.
+    pub max_events: Option<u64>,
+    /// Most renditions of one event.
+    pub max_renditions: Option<u64>,
+    /// Most uploads in a second.
+    pub max_publish_per_second: Option<u64>,
     /// Who may publish; with none, only clients on this machine.
     pub publishers: Vec<Publisher>,
     /// Events that are there from the start, each with its document as in contract §3.
@@ -78,6 +97,13 @@ impl Default for TenantConfig {
         Self {
             auto_events: true,
             default_document: toml::Table::new(),
+            honor_delete: false,
+            max_objects: None,
+            max_bytes: None,
+            max_object_bytes: None,
+            max_events: None,
+            max_renditions: None,
+            max_publish_per_second: None,
             publishers: Vec::new(),
             events: BTreeMap::new(),
         }
@@ -101,6 +127,7 @@ impl Default for Config {
             upload_bytes: UPLOAD_BYTES,
             window_bytes: WINDOW_BYTES,
             dvr_bytes: DVR_BYTES,
+            surrogate_keys: SurrogateKeys::default(),
             tenants: BTreeMap::new(),
         }
     }
@@ -173,12 +200,16 @@ impl Config {
 }
 
 /// A checked tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TenantSpec {
     /// The document of an event that an upload creates; `None` if events must be put by an operator.
     pub auto_document: Option<Document>,
     /// Who may publish.
     pub publishers: Vec<Publisher>,
+    /// Whether DELETE removes segments and init segments too.
+    pub honor_delete: bool,
+    /// How much it may use.
+    pub quotas: Quotas,
 }
 
 impl TenantSpec {
@@ -191,7 +222,15 @@ impl TenantSpec {
                 problem: "is empty; write a password or token".into(),
             });
         }
-        Ok(Self { auto_document: config.auto_events.then_some(document), publishers: config.publishers })
+        let quotas = Quotas::of(&config);
+        if let Some((quota, _)) = quotas.all().into_iter().find(|(_, most)| *most == Some(0)) {
+            return Err(ConfigError::Value {
+                key: key(quota.key()),
+                problem: "is 0; write a number of 1 or more, or leave it out for no limit".into(),
+            });
+        }
+        let (auto_document, publishers) = (config.auto_events.then_some(document), config.publishers);
+        Ok(Self { auto_document, publishers, honor_delete: config.honor_delete, quotas })
     }
 }
 
@@ -218,6 +257,8 @@ mod tests {
             ("colour = 1", "colour"),
             ("publish = 'nowhere'", "publish"),
             ("region = 'a b'", "region"),
+            ("[tenants.x]\nmax_bytes = 0", "tenants.x.max_bytes"),
+            ("surrogate_keys = 'tags'", "cache-tag"),
             ("upload_bytes = 1", "upload_bytes"),
             (
                 "[tenants.x.default_document]\nsegment = {duration = 0, timescale = 1}",

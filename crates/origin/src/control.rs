@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use crate::catalog::Catalog;
 use crate::config::TenantSpec;
 use crate::live::Live;
+use crate::quota::{Exceeded, Quota, Quotas};
 
 /// Most events alive on one node: each costs some KiB of memory, and an upload to an unknown name makes one.
 pub const EVENTS_MAX: usize = 10_000;
@@ -66,6 +67,9 @@ pub enum ControlError {
     /// 409: too many of something; the message says of what, and the remedy.
     #[error("{0}")]
     TooMany(String),
+    /// 507: the tenant's quota is used up.
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
     /// As the store says.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -111,10 +115,11 @@ impl Control {
         document: Document,
     ) -> Result<(Arc<Live>, Put), ControlError> {
         let mut turn = self.turn.lock().await;
-        self.known_tenant(tenant)?;
+        let quotas = self.known_tenant(tenant)?.quotas;
         let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
             return Ok((self.create(&mut turn, tenant, name, document).await?, Put::Created));
         };
+        check_renditions(tenant, &quotas, Some(&live), &document)?;
         let put = self.revise(&live, |event| Ok(event.revised(document, live.published())?)).await?;
         Ok((live, put))
     }
@@ -209,6 +214,9 @@ impl Control {
         if self.catalog.count() >= EVENTS_MAX {
             return Err(ControlError::TooManyEvents);
         }
+        let quotas = self.known_tenant(tenant)?.quotas;
+        quotas.one_more(Quota::Events, tenant, self.catalog.of_tenant(tenant.as_str()).len() as u64)?;
+        check_renditions(tenant, &quotas, None, &document)?;
         let stamp = u64::try_from(self.store.stamp().nanos()).unwrap_or(0);
         *last_id = stamp.max(*last_id + 1);
         let counters = self.catalog.counters(tenant, name);
@@ -232,6 +240,19 @@ impl Control {
         self.store.write_entry(Entry::Alive(Box::new(new)), old.rev).await?;
         Ok(Put::Changed)
     }
+}
+
+/// Whether a document that declares these renditions fits; those that are there already stay, whatever the quota.
+fn check_renditions(
+    tenant: &Tenant,
+    quotas: &Quotas,
+    live: Option<&Live>,
+    document: &Document,
+) -> Result<(), Exceeded> {
+    let is_there = |rendition: &str| live.is_some_and(|live| live.tail(rendition).is_some());
+    let there = live.map_or(0, |live| live.tails().len()) as u64;
+    let fresh = document.renditions.iter().filter(|spec| !is_there(spec.id.as_str())).count() as u64;
+    if fresh == 0 { Ok(()) } else { quotas.one_more(Quota::Renditions, tenant, there + fresh - 1) }
 }
 
 fn unknown_event(tenant: &Tenant, event: &EventName) -> ControlError {

@@ -2,6 +2,7 @@
 //! not there never touches the store.
 
 pub mod answer;
+pub mod cmcd;
 pub mod cmsd;
 mod edge;
 mod follow;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::document::Document;
+use headwater_model::event::Event;
 use headwater_model::row::Row;
 use headwater_model::{Outcome, Pipeline, Timestamp};
 use headwater_store::StoreError;
@@ -21,11 +23,13 @@ use http::{HeaderValue, Method, header};
 use crate::Origin;
 use crate::admit::Refusal;
 use crate::deliver::answer::{Answer, Freshness, ReadError};
+use crate::deliver::cmcd::Cmcd;
 use crate::deliver::hold::Settled;
 use crate::live::Live;
 use crate::metrics::Class;
 use crate::route::{self, Route, Target};
-use crate::tail::Candidate;
+use crate::surrogate::Subject;
+use crate::tail::{Candidate, Tail};
 
 /// How long a bad path may be cached (contract §5, row 1).
 const BAD_REQUEST_TTL: Ttl = Ttl::Seconds(60);
@@ -44,23 +48,23 @@ pub struct Deliver(pub Arc<Origin>);
 impl Handler for Deliver {
     async fn handle(&self, mut request: Request) -> Response {
         let started = self.0.clock.monotonic();
-        let route = route::parse(request.head.uri.path());
-        thin(&mut request.head);
-        let head = &request.head;
-        let answer = match (&head.method, route) {
+        let cmcd = Cmcd::of(&request.head);
+        let head = &mut request.head;
+        let answer = match (&head.method, route::parse(head.uri.path())) {
             (&(Method::GET | Method::HEAD), Ok(route)) => get(&self.0, route, head).await,
             (&(Method::GET | Method::HEAD), Err(_)) => Answer::refusal(Outcome::BadRequest, BAD_REQUEST_TTL),
             (&Method::OPTIONS, _) => return answer::preflight(),
             _ => return wrong_method(&head.method),
         };
         let spent = self.0.clock.monotonic().saturating_sub(started);
+        self.0.metrics.cmcd(cmcd);
         self.0.metrics.delivered(answer.outcome, answer.class, spent);
         answer.into_response(&head.method, &head.headers, spent)
     }
 }
 
-/// Leaves of a head only what an answer goes by. It may be held for long with ten thousand others, and each of its
-/// parts keeps the whole buffer that it came in, 8 KiB, from being freed.
+/// Leaves of a head that may be held only what an answer goes by. Ten thousand others may be held with it, and each of
+/// its parts keeps the whole buffer that it came in, 8 KiB, from being freed.
 fn thin(head: &mut http::request::Parts) {
     let conditions =
         [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH];
@@ -77,16 +81,21 @@ fn wrong_method(method: &Method) -> Response {
     Problem::new(405, "wrong-method", "Wrong method", detail).header(header::ALLOW, answer::ALLOWED).into()
 }
 
-async fn get(origin: &Origin, route: Route, head: &http::request::Parts) -> Answer {
+async fn get(origin: &Origin, route: Route, head: &mut http::request::Parts) -> Answer {
     let Some(live) = origin.catalog.live(route.tenant.as_str(), route.event.as_str()) else {
-        return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL);
+        let about = Subject::of(origin.config.surrogate_keys, &route, None);
+        return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL).about(about);
     };
     let event = live.event();
     let target = route::target(&event.document, &route.path, |rendition| live.timescale(rendition));
+    let about = Subject::of(origin.config.surrogate_keys, &route, Some(&target));
     let answer = match target {
         Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
             Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
-            None => segment(origin, &live, &route, rendition.as_str(), number, head).await,
+            None => match live.tail(rendition.as_str()) {
+                Some(tail) => Segment { origin, event: &event, tail, number }.get(&route, head).await,
+                None => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
+            },
         },
         Target::Segment { number: None, .. } => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
         Target::Init { rendition } => {
@@ -100,10 +109,13 @@ async fn get(origin: &Origin, route: Route, head: &http::request::Parts) -> Answ
             let ttl = Ttl::Seconds(half_segment_seconds(&event.document));
             unnumbered(origin, &live, &route, live.loose(&path), ttl).await
         }
-        Target::EventJson => return edge::event_json(origin, &route, live, head.uri.query()).await,
+        Target::EventJson => {
+            thin(head);
+            return edge::event_json(origin, &route, live, head.uri.query()).await;
+        }
         Target::Base => Answer::refusal(Outcome::Absent, ABSENT_TTL),
     };
-    answer.of_event(&event)
+    answer.of_event(&event).about(about)
 }
 
 /// `max(1, floor(d / 2))`.
@@ -111,45 +123,78 @@ fn half_segment_seconds(document: &Document) -> u64 {
     u64::from(document.segment.duration() / (document.segment.timescale().saturating_mul(2)).max(1)).max(1)
 }
 
-/// A segment as the decision table says.
-async fn segment(
-    origin: &Origin,
-    live: &Live,
-    route: &Route,
-    rendition: &str,
+/// A segment that is asked for.
+struct Segment<'a> {
+    origin: &'a Origin,
+    event: &'a Event,
+    tail: Arc<Tail>,
     number: u64,
-    head: &http::request::Parts,
-) -> Answer {
-    let arrived = origin.store.stamp();
-    let mut held = false;
-    for _ in 0..READ_TRIES {
-        let decided = follow::settle(origin, route, (rendition, number), arrived, head, &mut held).await;
-        let patient = if held { Outcome::Held } else { Outcome::Hit };
-        let (row, outcome, freshness) = match decided {
-            Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class(origin, live, number)),
-            Settled::Unknown => return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
-            Settled::Unavailable => return unavailable().class(class(origin, live, number)),
-            Settled::Follow(flight, ttl) => {
-                origin.metrics.selected(Some(&flight.row.key.pipeline));
-                let answer = Answer::following(flight, patient, ttl).class(class(origin, live, number));
-                return answer.kind(track_kind(live, rendition));
+}
+
+impl Segment<'_> {
+    /// As the decision table says.
+    async fn get(&self, route: &Route, head: &mut http::request::Parts) -> Answer {
+        let (origin, number, rendition) = (self.origin, self.number, self.tail.rendition.as_str());
+        let (mut wall, mut held) = (origin.clock.wall(), false);
+        let mut closed = hold::closed(self.event, &self.tail, number, wall);
+        let arrived = closed.is_none().then(|| {
+            thin(head);
+            origin.store.stamp()
+        });
+        for _ in 0..READ_TRIES {
+            let decided = match closed.take() {
+                Some(row) => Settled::Serve(row),
+                None => {
+                    let arrived = arrived.unwrap_or_else(|| origin.store.stamp());
+                    let decided = follow::settle(origin, route, (rendition, number), arrived, head, &mut held).await;
+                    wall = origin.clock.wall();
+                    decided
+                }
+            };
+            let patient = if held { Outcome::Held } else { Outcome::Hit };
+            let class = self.class(wall);
+            let (row, outcome, freshness) = match decided {
+                Settled::Refuse(outcome, ttl) => return Answer::refusal(outcome, ttl).class(class),
+                Settled::Unknown => return Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
+                Settled::Unavailable => return unavailable().class(class),
+                Settled::Follow(flight, ttl) => {
+                    origin.metrics.selected(Some(&flight.row.key.pipeline));
+                    return Answer::following(flight, patient, ttl).class(class).kind(track_kind(&self.tail));
+                }
+                Settled::Serve(row) => (row, patient, Freshness::Immutable),
+                Settled::ServeForNow(row, ttl) => (row, patient, Freshness::PublicFor(ttl)),
+                Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::PublicFor(ttl)),
+            };
+            match self.media(row, outcome, freshness, &head.method, class).await {
+                Ok(answer) => return answer,
+                // It expired or was replaced meanwhile: decide anew.
+                Err(ReadError::Store(StoreError::Gone)) => {}
+                Err(error) => return unread(origin, route, &error).class(class),
             }
-            Settled::Serve(row) => (row, patient, Freshness::Immutable),
-            Settled::ServeForNow(row, ttl) => (row, patient, Freshness::PublicFor(ttl)),
-            Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::PublicFor(ttl)),
-        };
-        let class = class(origin, live, number);
-        match Answer::media(origin, row, outcome, freshness, &head.method, class).await {
-            Ok(answer) => {
-                origin.metrics.selected(answer.pipeline());
-                return answer.kind(track_kind(live, rendition));
-            }
-            // It expired or was replaced meanwhile: decide anew.
-            Err(ReadError::Store(StoreError::Gone)) => {}
-            Err(error) => return unread(origin, route, &error).class(class),
         }
+        unavailable().class(self.class(wall))
     }
-    unavailable().class(class(origin, live, number))
+
+    /// The bytes of a candidate.
+    async fn media(
+        &self,
+        row: Candidate,
+        outcome: Outcome,
+        freshness: Freshness,
+        method: &Method,
+        class: Class,
+    ) -> Result<Answer, ReadError> {
+        let answer = Answer::media(self.origin, row, outcome, freshness, method, class).await?;
+        self.origin.metrics.selected(answer.pipeline());
+        Ok(answer.kind(track_kind(&self.tail)))
+    }
+
+    /// Whether it belongs to the live edge.
+    fn class(&self, wall: Timestamp) -> Class {
+        let document = &self.event.document;
+        let edge = document.expected(self.number) + headwater_model::Millis::from_seconds(document.live_window_s);
+        if wall <= edge { Class::Live } else { Class::Dvr }
+    }
 }
 
 /// One pipeline's own candidate, for debugging: no choice, no hold, never cached.
@@ -159,7 +204,9 @@ async fn own_segment(origin: &Origin, live: &Live, pipeline: &Pipeline, renditio
         Ok(slot) => slot,
         Err(_) => return unavailable(),
     };
-    let index = slot.as_ref().and_then(|slot| slot.rows.iter().position(|row| row.key.pipeline == *pipeline));
+    let index = slot
+        .as_ref()
+        .and_then(|slot| slot.rows.iter().position(|row| row.key.pipeline == *pipeline && !row.is_removed()));
     own(origin, slot.zip(index).and_then(|(slot, index)| Candidate::of(&slot, index))).await
 }
 
@@ -210,19 +257,10 @@ fn unread(origin: &Origin, route: &Route, error: &ReadError) -> Answer {
 }
 
 /// What a rendition's init segment says it is.
-fn track_kind(live: &Live, rendition: &str) -> Option<TrackKind> {
-    let tail = live.tail(rendition)?;
-    let inits = tail.inits();
-    inits.iter().find_map(|init| init.facts.as_ref()).map(|facts| facts.main().kind)
+fn track_kind(tail: &Tail) -> Option<TrackKind> {
+    tail.inits().iter().find_map(|init| init.facts.as_ref()).map(|facts| facts.main().kind)
 }
 
 fn unavailable() -> Answer {
     Answer::refusal(Outcome::Unavailable, Ttl::Seconds(0)).uncached()
-}
-
-/// Whether a segment belongs to the live edge.
-fn class(origin: &Origin, live: &Live, number: u64) -> Class {
-    let document = &live.event().document;
-    let edge = document.expected(number) + headwater_model::Millis::from_seconds(document.live_window_s);
-    if origin.clock.wall() <= edge { Class::Live } else { Class::Dvr }
 }

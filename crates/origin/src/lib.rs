@@ -12,7 +12,9 @@ pub mod live;
 pub mod metrics;
 pub mod ops;
 pub mod publish;
+pub mod quota;
 pub mod route;
+pub mod surrogate;
 pub mod tail;
 #[cfg(test)]
 mod testing;
@@ -40,6 +42,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError};
 use crate::metrics::Metrics;
+use crate::quota::Meter;
 use crate::timed::Timed;
 
 /// How long runtimes wait for tasks that do not end by themselves.
@@ -65,6 +68,8 @@ pub struct Origin {
     pub pool: Pool,
     /// Who may read from the store under stress.
     pub admission: Admission,
+    /// What tenants use of their quotas.
+    pub meter: Arc<Meter>,
     /// What is counted.
     pub metrics: Metrics,
     /// No new work from now on.
@@ -142,6 +147,19 @@ impl Server {
     /// # Errors
     /// [`StartError`] with what to do about it.
     pub fn load(config: Config, clock: Arc<dyn Clock>, extra: axum::Router) -> Result<Self, StartError> {
+        Self::load_around(config, clock, extra, |store| store)
+    }
+
+    /// As [`Server::load`], with what `around` puts around the engine: a store that is slow or fails on command.
+    ///
+    /// # Errors
+    /// [`StartError`] with what to do about it.
+    pub fn load_around(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        extra: axum::Router,
+        around: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> Result<Self, StartError> {
         // 1. The configuration, before anything is touched.
         let tenants = config.tenants()?;
         let events = config.events()?;
@@ -169,13 +187,26 @@ impl Server {
         publish.block_on(restore(&*log, &catalog))?;
         // 6. The events of the configuration file.
         let metrics = Metrics::default();
-        let store: Arc<dyn Store> = Arc::new(Timed::new(log.clone(), ENGINE, Arc::clone(&clock), &metrics));
+        let engine = around(log.clone());
+        let store: Arc<dyn Store> = Arc::new(Timed::new(engine, ENGINE, Arc::clone(&clock), &metrics));
         let control = Control::new(Arc::clone(&store), Arc::clone(&catalog), tenants);
         publish.block_on(put_events(&control, events))?;
         let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);
         let (admission, drain) = (Admission::default(), Drain::default());
-        let origin =
-            Arc::new(Origin { config, catalog, control, store, clock, pool, admission, metrics, drain, addresses });
+        let meter = Arc::new(Meter::new(Arc::clone(&store), Arc::clone(&catalog), control.tenants()));
+        let origin = Arc::new(Origin {
+            config,
+            catalog,
+            control,
+            store,
+            clock,
+            pool,
+            admission,
+            meter,
+            metrics,
+            drain,
+            addresses,
+        });
         Ok(Self {
             origin,
             log,

@@ -74,16 +74,6 @@ impl Live {
         let _ = self.revision.subscribe().wait_for(|current| *current > rev).await;
     }
 
-    /// The next segment: the one that is due next, and after every published one.
-    #[must_use]
-    pub fn next_number(&self, wall: Timestamp) -> u64 {
-        let due = self.event.load().document.next_number(wall);
-        match self.published() {
-            Published::Nothing => due,
-            Published::UpTo(highest) => due.max(highest.saturating_add(1)),
-        }
-    }
-
     /// The oldest segment within the DVR window.
     #[must_use]
     pub fn oldest_number(&self, wall: Timestamp) -> u64 {

@@ -14,6 +14,7 @@ use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::deliver::cmcd::Cmcd;
 use handles::Handles;
 pub use table::{Kind, METRICS, Metric, page};
 
@@ -64,32 +65,11 @@ pub struct Metrics {
     defects: Handles<(Pipeline, DefectKind), Counter>,
     lateness: Handles<Pipeline, Histogram>,
     cache_bytes: Gauge,
-    dvr: [Counter; 2],
+    /// Hits and misses of the live window, then of the DVR cache.
+    caches: [Counter; 4],
     shed: [Counter; Class::ALL.len()],
+    cmcd: [Counter; Cmcd::ALL.len()],
     utilization: Gauge,
-}
-
-/// How a lookup in a cache ended: the label `result`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// It was there.
-    Hit,
-    /// It was not.
-    Miss,
-}
-
-impl Lookup {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Hit, Self::Miss];
-
-    /// The label's value.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-        }
-    }
 }
 
 const METADATA: Metadata<'_> = Metadata::new("headwater", Level::INFO, None);
@@ -113,8 +93,10 @@ impl Default for Metrics {
             defects: Handles::default(),
             lateness: Handles::default(),
             cache_bytes: gauge(&table::CACHE_BYTES),
-            dvr: Lookup::ALL.map(|lookup| counter(&table::CACHE_REQUESTS, &["dvr", lookup.word()])),
+            caches: [("memory", "hit"), ("memory", "miss"), ("dvr", "hit"), ("dvr", "miss")]
+                .map(|(tier, result)| counter(&table::CACHE_REQUESTS, &[tier, result])),
             shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
+            cmcd: Cmcd::ALL.map(|kind| counter(&table::CMCD_REQUESTS, &[kind.word()])),
             utilization: gauge(&table::UTILIZATION),
             recorder,
         }
@@ -218,22 +200,23 @@ impl Metrics {
         self.histogram(&table::STORE_DURATION, &[engine, op])
     }
 
-    /// How often lookups in the cache `tier` end like this.
-    pub fn cache_requests(&self, tier: &str, lookup: Lookup) -> Counter {
-        self.counter(&table::CACHE_REQUESTS, &[tier, lookup.word()])
-    }
-
     /// What the store's caches hold and how often they were asked, since its start.
     pub fn caches(&self, caches: Caches) {
         self.cache_bytes.set(caches.bytes as f64);
-        for (count, total) in self.dvr.iter().zip([caches.dvr_hits, caches.dvr_misses]) {
-            count.absolute(total);
+        let totals = [[caches.window_hits, caches.window_misses], [caches.dvr_hits, caches.dvr_misses]];
+        for (count, total) in self.caches.iter().zip(totals.as_flattened()) {
+            count.absolute(*total);
         }
     }
 
     /// A read was refused under stress.
     pub fn shed(&self, class: Class) {
         self.shed[class as usize].increment(1);
+    }
+
+    /// A reader's request told CMCD like this.
+    pub fn cmcd(&self, kind: Cmcd) {
+        self.cmcd[kind as usize].increment(1);
     }
 
     /// How hard the store works: 1 is its target.
@@ -266,7 +249,7 @@ mod tests {
         metrics.defect(&pipeline, DefectKind::Short);
         metrics.lateness(&pipeline, -40);
         metrics.store_duration("log", "read").record(second);
-        metrics.cache_requests("memory", Lookup::Hit).increment(1);
+        metrics.caches(Caches { bytes: 1, window_hits: 2, ..Default::default() });
         let scrape = metrics.render();
         for Metric { name, meaning, .. } in METRICS {
             assert!(scrape.contains(&format!("# HELP {name} {meaning}")), "{name}: {scrape}");

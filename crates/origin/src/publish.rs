@@ -8,6 +8,7 @@ pub mod authorize;
 pub mod follow;
 pub mod inspect;
 mod notify;
+mod quota;
 pub mod receive;
 mod remove;
 
@@ -33,6 +34,7 @@ use crate::live::Live;
 use crate::publish::authorize::forbidden;
 use crate::publish::follow::Followed;
 use crate::publish::receive::Received;
+use crate::quota::Reservation;
 use crate::route::{self, Route, Target};
 
 /// Most renditions of one event, the declared ones included: each costs a ring of its own.
@@ -82,6 +84,8 @@ struct Upload {
     object: Object,
     pipeline: Pipeline,
     create_only: bool,
+    /// Its share of the tenant's quota, until the store counts it.
+    reservation: Option<Reservation>,
 }
 
 async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
@@ -90,17 +94,25 @@ async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
-    let upload = match plan(origin, route, pipeline, &request.head.headers) {
+    let planned = quota::pass(origin, &route)
+        .and_then(|()| plan(origin, route, pipeline, &request.head.headers, request.body.length()));
+    let mut upload = match planned {
         Ok(Some(upload)) => upload,
         Ok(None) => return probe(&request.head.headers, &mut request.body).await,
         Err(refusal) => return refuse(refusal, &request.head.headers, &mut request.body).await,
     };
-    let limit = origin.config.body_bytes_max;
+    let limit = quota::limit(origin, &upload.route);
     let (headers, followed) = (&request.head.headers, Followed::of(origin, &upload, &request.head.headers));
     let received = match receive::receive(&mut request.body, headers, &origin.pool, limit, followed).await {
         Ok(received) => received,
-        Err(problem) => return refuse(problem, &request.head.headers, &mut request.body).await,
+        Err(problem) => {
+            let problem = quota::explain(origin, &upload.route, problem);
+            return refuse(problem, &request.head.headers, &mut request.body).await;
+        }
     };
+    if let Some(Err(exceeded)) = upload.reservation.as_mut().map(|reserved| reserved.grow(received.body.len())) {
+        return exceeded.problem().into();
+    }
     let (origin, headers) = (Arc::clone(origin), request.head.headers);
     // A task of its own: the client may go away, what it sent whole is recorded and learnt from all the same.
     let recording = tokio::spawn(async move { record(&origin, upload, received, &headers).await });
@@ -145,9 +157,7 @@ fn admit(
         let detail = "an object is stored whole; send all of it without Content-Range (RFC 9110 §14.5)";
         return Err(Problem::new(400, "content-range", "Partial upload", detail).field("content-range"));
     }
-    if length.is_some_and(|length| length > origin.config.body_bytes_max) {
-        return Err(receive::too_large(origin.config.body_bytes_max));
-    }
+    quota::check_size(origin, &route, tenant, length)?;
     Ok((route, pipeline))
 }
 
@@ -157,11 +167,15 @@ fn plan(
     route: Route,
     pipeline: Option<Pipeline>,
     headers: &HeaderMap,
+    length: Option<u64>,
 ) -> Result<Option<Upload>, Problem> {
     let live = origin.catalog.live(route.tenant.as_str(), route.event.as_str());
     let event = match &live {
         Some(live) => live.event(),
-        None => Arc::new(coming(origin, &route)?),
+        None => {
+            quota::check_events(origin, &route)?;
+            Arc::new(coming(origin, &route)?)
+        }
     };
     let timescale = |rendition: &_| match &live {
         Some(live) => live.timescale(rendition),
@@ -178,7 +192,6 @@ fn plan(
     if let Object::Segment { number, .. } = object {
         check_number(&event, number, origin.clock.wall())?;
     }
-    check_renditions(live.as_deref(), &object)?;
     let rules = match object {
         Object::Segment { number, .. } => event.rules_at(number),
         _ => &event.document.rules,
@@ -189,7 +202,10 @@ fn plan(
         return Err(forbidden(format!("the event has no pipeline `{pipeline}`; it lists {listed}")));
     }
     let create_only = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes().trim_ascii() == b"*");
-    Ok(Some(Upload { route, event, live, object, pipeline, create_only }))
+    let mut upload = Upload { route, event, live, object, pipeline, create_only, reservation: None };
+    quota::check_renditions(origin, &upload)?;
+    upload.reservation = quota::reserve(origin, &upload, length)?;
+    Ok(Some(upload))
 }
 
 /// The event that the upload would create.
@@ -243,17 +259,6 @@ fn check_number(event: &Event, number: u64, wall: Timestamp) -> Result<(), Probl
     Ok(())
 }
 
-fn check_renditions(live: Option<&Live>, object: &Object) -> Result<(), Problem> {
-    let (Object::Segment { rendition, .. } | Object::Init { rendition }) = object else { return Ok(()) };
-    let Some(live) = live else { return Ok(()) };
-    let tails = live.tails();
-    if tails.len() < RENDITIONS_MAX || tails.contains_key(rendition) {
-        return Ok(());
-    }
-    let detail = format!("the event has {RENDITIONS_MAX} renditions; use other names or another event");
-    Err(Problem::new(429, "too-many-renditions", "Too many renditions", detail).field("path"))
-}
-
 /// An empty body on the event's base path tests the publishing point and creates nothing.
 async fn probe(headers: &HeaderMap, body: &mut Inbound) -> Response {
     match body.collect(0).await {
@@ -279,6 +284,7 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
             made.map_err(|error| answer::control_problem(&error))?
         }
     };
+    quota::claim_rendition(origin, &upload, &live)?;
     let claim = Claim {
         key: Key { event: live.event().id, object: upload.object.clone(), pipeline: upload.pipeline.clone() },
         size: body.len(),
@@ -290,26 +296,22 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         create_only: upload.create_only,
         arrived: followed.as_ref().and_then(Followed::arrived),
     };
-    for defect in claim.defects.iter() {
-        origin.metrics.defect(&upload.pipeline, defect.kind);
-    }
-    let refused = match upload.object {
-        Object::Segment { number, .. } => notify::apply(origin, &upload, number, headers).await,
-        _ => None,
-    };
+    let refused = notify::apply(origin, &upload, &live, &claim, headers).await;
     let gate = live.gate.read().await;
-    let started = origin.clock.monotonic();
+    let commit = origin.admission.commit(origin.clock.monotonic());
     let published = origin.store.publish(claim, body.clone()).await.map_err(|error| answer::store_problem(&error))?;
-    let now = origin.clock.monotonic();
-    origin.admission.sample(now.saturating_sub(started), now);
+    commit.end(origin.clock.monotonic());
     drop((gate, admission));
     if let Some(followed) = followed {
         followed.end(&published, &body);
     }
     learn(&live, &published, &body);
     let late = lateness(origin, &upload);
-    if let (Published::Stored(_), Some(late)) = (&published, late) {
-        origin.metrics.lateness(&upload.pipeline, late.millis_late);
+    if let Published::Stored(row) = &published {
+        row.defects.iter().for_each(|defect| origin.metrics.defect(&upload.pipeline, defect.kind));
+        if let Some(late) = late {
+            origin.metrics.lateness(&upload.pipeline, late.millis_late);
+        }
     }
     let mut response = answer::published(&published, late.is_some_and(|late| late.past_deadline));
     if let Some(refused) = refused {

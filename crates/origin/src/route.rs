@@ -1,5 +1,6 @@
 //! From a request target to what it names (contract §2). Pure; the same for both faces of the origin.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use headwater_model::document::Document;
@@ -68,7 +69,11 @@ pub fn parse(raw: &str) -> Result<Route, RouteError> {
     Ok(Route { tenant, event, pipeline, path: path.to_owned() })
 }
 
-fn decode(raw: &str) -> Result<String, RouteError> {
+fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
+    // Nearly every path is written plainly.
+    if raw.bytes().fold(true, |plain, byte| plain & !matches!(byte, 0..0x20 | b'%' | b'\\' | 0x7F..)) {
+        return Ok(Cow::Borrowed(raw));
+    }
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.bytes();
     while let Some(byte) = rest.next() {
@@ -87,7 +92,7 @@ fn decode(raw: &str) -> Result<String, RouteError> {
         }
         bytes.push(decoded);
     }
-    String::from_utf8(bytes).map_err(|_| RouteError::BadEscape)
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| RouteError::BadEscape)
 }
 
 /// What a path means under an event's templates.

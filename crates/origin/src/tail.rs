@@ -35,6 +35,8 @@ pub struct Slot {
     pub rows: Vec<Row>,
     /// What an answer says of each record, written once and sent many times.
     told: Box<[OnceLock<Told>]>,
+    /// The choice once it has closed: the event's revision, then one more than the place of its record in a byte.
+    choice: AtomicU64,
 }
 
 impl Slot {
@@ -42,7 +44,21 @@ impl Slot {
     #[must_use]
     pub fn new(number: u64, rows: Vec<Row>) -> Self {
         let told = rows.iter().map(|_| OnceLock::new()).collect();
-        Self { number, rows, told }
+        Self { number, rows, told, choice: AtomicU64::new(0) }
+    }
+
+    /// Notes that under revision `rev` of the event the choice has fallen on the record at `index`, for ever.
+    fn close(&self, rev: u64, index: usize) {
+        if rev < 1 << 56 && index < 0xff {
+            // A pure function of what is already shared: whoever writes it writes the same.
+            self.choice.store(rev << 8 | (index as u64 + 1), Ordering::Relaxed);
+        }
+    }
+
+    /// The record of the choice that has closed under revision `rev`.
+    fn closed(&self, rev: u64) -> Option<usize> {
+        let choice = self.choice.load(Ordering::Relaxed);
+        (choice >> 8 == rev).then_some((choice & 0xff) as usize).and_then(|place| place.checked_sub(1))
     }
 }
 
@@ -58,6 +74,12 @@ impl Candidate {
     #[must_use]
     pub fn of(slot: &Arc<Slot>, index: usize) -> Option<Self> {
         (index < slot.rows.len()).then(|| Self { slot: Arc::clone(slot), index })
+    }
+
+    /// Notes that this is the choice for ever under revision `rev` of the event. A choice that has closed stays
+    /// whatever records come (contract §5); what changes it is a change of the event, a mask above all.
+    pub fn close(&self, rev: u64) {
+        self.slot.close(rev, self.index);
     }
 
     /// What an answer says of the record.
@@ -189,6 +211,14 @@ impl Tail {
             Some(slot) if slot.number > number => Known::Beyond,
             _ => Known::Slot(None),
         }
+    }
+
+    /// The choice of segment `number`, if it is known to have closed under revision `rev` of the event.
+    #[must_use]
+    pub fn closed(&self, number: u64, rev: u64) -> Option<Candidate> {
+        let slot = self.place(number).load_full().filter(|slot| slot.number == number)?;
+        let index = slot.closed(rev)?;
+        Candidate::of(&slot, index)
     }
 
     /// When any segment last arrived, on the stamp clock.
@@ -336,6 +366,20 @@ mod tests {
         tail.record(3, &segment_row("v", 3, "b", 3));
         assert_eq!(pipelines(tail.slot(7)), Some(vec!["a".into()]), "a late one does not evict");
         assert_eq!(pipelines(tail.slot(6)), Some(vec![]));
+    }
+
+    #[test]
+    fn a_closed_choice_is_known_under_its_revision_until_the_records_change() {
+        let tail = tail(4);
+        tail.record(7, &segment_row("v", 7, "a", 1));
+        tail.record(7, &segment_row("v", 7, "b", 2));
+        let Known::Slot(Some(slot)) = tail.slot(7) else { panic!("recorded") };
+        let closed = |number, rev| tail.closed(number, rev).map(|row| row.key.pipeline.to_string());
+        assert_eq!(closed(7, 0), None);
+        Candidate::of(&slot, 1).unwrap().close(5);
+        assert_eq!([closed(7, 5), closed(7, 4), closed(7, 6), closed(3, 5)], [Some("b".into()), None, None, None]);
+        tail.record(7, &segment_row("v", 7, "a", 3));
+        assert_eq!(closed(7, 5), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A store that tells the metrics how long its operations take and how often the live window had what was asked for.
-//! It changes nothing else: every answer is the inner store's.
+//! A store that tells the metrics how long its operations take. It changes nothing else: every answer is the inner
+//! store's.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Key, Row};
 use headwater_model::{Rendition, Timestamp};
 use headwater_store::stamp::Clock;
-use headwater_store::{Body, Caches, Published, Store, StoreError};
-use metrics::{Counter, Histogram};
+use headwater_store::{Body, Caches, Published, Store, StoreError, Usage};
+use metrics::Histogram;
 
-use crate::metrics::{Lookup, Metrics};
+use crate::metrics::Metrics;
 
 /// What is timed: the label `op`.
 #[derive(Clone, Copy)]
@@ -34,7 +34,6 @@ pub struct Timed {
     inner: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     durations: [Histogram; OPS.len()],
-    hot: [Counter; 2],
 }
 
 impl Timed {
@@ -42,8 +41,7 @@ impl Timed {
     #[must_use]
     pub fn new(inner: Arc<dyn Store>, engine: &str, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
         let durations = OPS.map(|op| metrics.store_duration(engine, op));
-        let hot = Lookup::ALL.map(|lookup| metrics.cache_requests("memory", lookup));
-        Self { inner, clock, durations, hot }
+        Self { inner, clock, durations }
     }
 
     async fn timed<T>(&self, op: Op, call: impl Future<Output = T> + Send) -> T {
@@ -83,14 +81,15 @@ impl Store for Timed {
     }
 
     fn hot(&self, row: &Row) -> Option<Body> {
-        let body = self.inner.hot(row);
-        let lookup = if body.is_some() { Lookup::Hit } else { Lookup::Miss };
-        self.hot[lookup as usize].increment(1);
-        body
+        self.inner.hot(row)
     }
 
     fn caches(&self) -> Caches {
         self.inner.caches()
+    }
+
+    fn usage(&self, events: &[EventId]) -> Usage {
+        self.inner.usage(events)
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {

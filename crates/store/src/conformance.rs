@@ -3,6 +3,7 @@
 //!
 //! Needs a multi-threaded runtime. Time is taken from the store's own stamp clock; nothing waits for it to pass.
 
+mod removal;
 mod sample;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use headwater_model::row::{Claim, EventId, Key, Object, Row};
 use headwater_model::{Rendition, Timestamp};
 use parking_lot::Mutex;
 
+pub use removal::{of_a_removed_segment_nothing_but_its_first_stamp_stays, usage_counts_what_is_there_once};
 pub use sample::{EVENT, body, claim, defective, event, init, loose, segment};
 
 use crate::slab::Body;
@@ -61,6 +63,7 @@ pub async fn run(make: impl AsyncFn(Arc<dyn Listener>) -> Arc<dyn Store>) {
     a_sound_segment_stays(fresh().await).await;
     a_defective_segment_is_replaced_and_keeps_its_first_stamp(fresh().await).await;
     init_segments_and_loose_objects_are_replaced_and_removed(fresh().await).await;
+    of_a_removed_segment_nothing_but_its_first_stamp_stays(fresh().await).await;
     rows_come_by_number_then_pipeline(fresh().await).await;
     standing_rows_are_what_a_node_needs_to_start(fresh().await).await;
     entries_are_compared_and_set(fresh().await).await;
@@ -69,6 +72,7 @@ pub async fn run(make: impl AsyncFn(Arc<dyn Listener>) -> Arc<dyn Store>) {
     the_watermark_never_passes_what_is_untold(fresh().await).await;
     of_concurrent_publishers_of_one_candidate_one_wins(fresh().await).await;
     a_publish_whose_caller_went_away_counts_whole_or_not_at_all(fresh().await).await;
+    usage_counts_what_is_there_once(fresh().await).await;
     a_claim_that_contradicts_its_body_is_refused(fresh().await).await;
     what_was_followed_counts_from_its_first_chunk(fresh().await).await;
 }

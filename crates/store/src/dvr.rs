@@ -54,6 +54,13 @@ impl Dvr {
         Self { cache, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
+    /// The body stamped `stamp`, if it is here.
+    pub(crate) fn get(&self, stamp: Timestamp) -> Option<Body> {
+        let body = self.cache.get(&stamp)?;
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        Some(body)
+    }
+
     /// The body stamped `stamp`; `read` fetches it unless it is here or on its way.
     pub(crate) async fn get_or_read<F>(&self, stamp: Timestamp, read: impl FnOnce() -> F) -> Result<Body, StoreError>
     where
@@ -95,5 +102,7 @@ mod tests {
             dvr.get_or_read(Timestamp::from_millis(1), read).await.unwrap();
         }
         assert_eq!(dvr.lookups(), (2, 1));
+        assert!(dvr.get(Timestamp::from_millis(1)).is_some() && dvr.get(Timestamp::from_millis(2)).is_none());
+        assert_eq!(dvr.lookups(), (3, 1), "what is not here will be read and counted then");
     }
 }

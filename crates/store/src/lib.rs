@@ -13,6 +13,7 @@ pub mod flow;
 pub mod log;
 pub mod slab;
 pub mod stamp;
+pub mod usage;
 pub mod window;
 
 use std::ops::{Range, RangeInclusive};
@@ -25,6 +26,7 @@ use headwater_model::{Rendition, Timestamp};
 pub use flow::{Flow, Follower};
 pub use log::Log;
 pub use slab::Body;
+pub use usage::Usage;
 
 /// How an upload ended. All but [`Stored`](Published::Stored) left the store as it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +69,10 @@ pub enum StoreError {
 pub struct Caches {
     /// Bytes held, of the live window and the DVR cache.
     pub bytes: u64,
+    /// Lookups that the live window answered.
+    pub window_hits: u64,
+    /// Lookups that it did not.
+    pub window_misses: u64,
     /// Reads that the DVR cache, or a read in progress, answered.
     pub dvr_hits: u64,
     /// Reads that went to the disk.
@@ -76,7 +82,7 @@ pub struct Caches {
 /// What a store tells its listener, in stamp order, once it is durable and before the publisher is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// A candidate was recorded or replaced.
+    /// A candidate was recorded or replaced, or a segment's was removed and its record says so.
     Published(Row),
     /// A loose object or init segment was removed, or an object expired.
     Removed(Key),
@@ -103,7 +109,8 @@ pub trait Store: Send + Sync {
     /// Records `body` as `claim` says. Durable when it returns. Dropping the future does not undo it.
     async fn publish(&self, claim: Claim, body: Body) -> Result<Published, StoreError>;
 
-    /// Removes an init segment or loose object; succeeds if there is none.
+    /// Removes an object; succeeds if there is none. Of a segment a record without a candidate stays
+    /// ([`Row::is_removed`]) for as long as the record would have stayed: the choices of the next two segments hang on it.
     async fn remove(&self, key: Key) -> Result<(), StoreError>;
 
     /// The records of a rendition's segments in a range of numbers, by number, then pipeline. At most `limit`.
@@ -122,13 +129,17 @@ pub trait Store: Send + Sync {
     /// The bytes of a record, `range` of them (within `0..row.size`), verified.
     async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError>;
 
-    /// The bytes of a record if they are in memory: the live edge is served from here, without waiting.
+    /// The bytes of a record if they are in memory, the live edge above all: without waiting, and at no cost to what
+    /// lies behind it.
     fn hot(&self, row: &Row) -> Option<Body>;
 
     /// What the caches hold; nothing for an engine without any.
     fn caches(&self) -> Caches {
         Caches::default()
     }
+
+    /// What these events have stored, all pipelines together; media that has expired does not count. From memory.
+    fn usage(&self, events: &[EventId]) -> Usage;
 
     /// Every event entry, the deleted ones too.
     async fn entries(&self) -> Result<Vec<Entry>, StoreError>;

@@ -41,7 +41,7 @@ use crate::dvr::Dvr;
 use crate::slab::Body;
 use crate::stamp::{Clock, Stamps};
 use crate::window::Window;
-use crate::{Caches, Listener, Published, Store, StoreError};
+use crate::{Caches, Listener, Published, Store, StoreError, Usage};
 use index::{Expiry, Index};
 use plan::Work;
 use queue::Queue;
@@ -261,13 +261,18 @@ impl Store for Log {
     }
 
     fn hot(&self, row: &Row) -> Option<Body> {
-        self.shared.window.get(row.published)
+        self.shared.hot(row)
     }
 
     fn caches(&self) -> Caches {
         let (window, dvr) = (&self.shared.window, &self.shared.dvr);
-        let (dvr_hits, dvr_misses) = dvr.lookups();
-        Caches { bytes: window.bytes() as u64 + dvr.bytes(), dvr_hits, dvr_misses }
+        let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
+        let bytes = window.bytes() as u64 + dvr.bytes();
+        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses }
+    }
+
+    fn usage(&self, events: &[EventId]) -> Usage {
+        self.shared.index.read().usage(events, self.shared.stamps.now())
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {

@@ -2,6 +2,7 @@
 //! was read evicts segments before their first reader comes; the live edge wants the newest, read or not.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_model::Timestamp;
 use parking_lot::RwLock;
@@ -15,6 +16,8 @@ const ENTRY_BYTES: usize = 256;
 pub struct Window {
     bytes_max: usize,
     state: RwLock<State>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 #[derive(Default)]
@@ -29,7 +32,7 @@ impl Window {
     /// A window that holds at most `bytes_max` of memory, slabs counted whole.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, state: RwLock::default() }
+        Self { bytes_max, state: RwLock::default(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// Adds the body stamped `stamp`, and lets go of the oldest; a body larger than the window is not kept.
@@ -56,7 +59,16 @@ impl Window {
     /// The body stamped `stamp`, if it is here.
     #[must_use]
     pub fn get(&self, stamp: Timestamp) -> Option<Body> {
-        self.state.read().bodies.get(&stamp).cloned()
+        let body = self.state.read().bodies.get(&stamp).cloned();
+        let count = if body.is_some() { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        body
+    }
+
+    /// Lookups that this window answered, and the others.
+    #[must_use]
+    pub fn lookups(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 
     /// Lets go of a body that was replaced or removed.

@@ -36,7 +36,7 @@ const IMPURE: [(&str, &str); 9] = [
 /// Crates that are pure.
 const PURE: [&str; 2] = ["crates/model/", "crates/media/"];
 
-/// Who may read the environment: the binary and what is no part of the server, examples too.
+/// Who may read the environment: the binary and what is no part of the server.
 const ENVIRONMENT: [&str; 4] = ["crates/headwater/", "xtask/", "bench/", "fuzz/"];
 
 /// Every breach of one file.
@@ -83,7 +83,7 @@ fn check_words(source: &Source, breaches: &mut Vec<String>) {
                 breach(line, &format!("`{word}` belongs to headwater-wire; go through its types"));
             }
         }
-        let reads_environment = source.is_in(&ENVIRONMENT) || source.path.contains("/examples/");
+        let reads_environment = source.is_in(&ENVIRONMENT);
         if !reads_environment && (has_word(code, "std::env") || has_word(code, "env::var")) {
             breach(line, "only the binary reads the environment; take the value as an argument");
         }

@@ -70,11 +70,32 @@ pub(crate) const KEYS: &[Key] = &[
         json!(config.window_bytes)
     }),
     Key::plain("dvr_bytes", "128 MiB", "Memory for DVR reads, in bytes", |config| json!(config.dvr_bytes)),
+    Key::plain(
+        "surrogate_keys",
+        "off",
+        "Which header tells CDNs by what to purge: `surrogate-key`, `cache-tag`, `both` or `off`",
+        |config| json!(config.surrogate_keys),
+    ),
     Key::of_tenant("tenants.NAME.auto_events", "true", "Whether the first upload to an unknown event creates it"),
     Key::of_tenant(
         "tenants.NAME.default_document",
         "{}",
         "The document of such an event: what differs from the default (protocol §3)",
+    ),
+    Key::of_tenant(
+        "tenants.NAME.honor_delete",
+        "false",
+        "Whether DELETE removes segments and init segments too, not loose objects alone",
+    ),
+    Key::of_tenant("tenants.NAME.max_objects", "none", "Most objects stored, every pipeline's counted"),
+    Key::of_tenant("tenants.NAME.max_bytes", "none", "Most bytes stored"),
+    Key::of_tenant("tenants.NAME.max_object_bytes", "body_bytes_max", "Largest object, in bytes"),
+    Key::of_tenant("tenants.NAME.max_events", "none", "Most events"),
+    Key::of_tenant("tenants.NAME.max_renditions", "1024", "Most renditions of one event, the declared ones included"),
+    Key::of_tenant(
+        "tenants.NAME.max_publish_per_second",
+        "none",
+        "Most uploads in a second; a second's worth may come at once",
     ),
     Key::of_tenant("tenants.NAME.publishers", "[]", "Who may publish; with none, only clients on this machine"),
     Key::of_tenant("tenants.NAME.publishers[].user", "", "The user name for HTTP Basic"),

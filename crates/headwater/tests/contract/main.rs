@@ -13,5 +13,7 @@ mod masks;
 mod names;
 mod process;
 mod publish;
+mod quotas;
 mod selection;
+mod surrogate;
 mod uploads;

@@ -112,6 +112,7 @@ fn agent() -> ureq::Agent {
         .max_redirects(0)
         .max_idle_connections(0)
         .accept_encoding("")
+        .allow_non_standard_methods(true)
         .timeout_global(Some(TIMEOUT))
         .build();
     config.new_agent()

@@ -100,6 +100,15 @@ fn a_better_one_that_comes_after_the_close_changes_nothing() {
 }
 
 #[test]
+fn a_removed_candidate_is_not_waited_for_and_its_pipeline_was_healthy_all_the_same() {
+    let removed = sound("a", 100).removed(Digest(0));
+    assert_eq!(selected(&[removed.clone(), sound("b", 200)], &before(&["a", "b"]), &[], 200), closed("b"));
+    assert_eq!(selected(&[removed], &before(&["a", "b"]), &[], 200), Err(0));
+    let healthy: Vec<Row> = before(&["a", "b"]).iter().map(|row| row.removed(Digest(0))).collect();
+    assert_eq!(selected(&[sound("b", 100)], &healthy, &[], 349), Err(350));
+}
+
+#[test]
 fn nobody_waits_for_a_pipeline_that_is_not_healthy() {
     assert_eq!(selected(&[sound("b", 100)], &before(&["b"]), &[], 100), closed("b"));
     assert_eq!(selected(&[sound("c", 100)], &before(&["b"]), &[], 100), Err(350));

@@ -1,12 +1,16 @@
 //! The answer to a reader: headers, conditions, ranges (RFC 9110), always with an explicit `Cache-Control`.
 
 mod condition;
+mod cors;
 mod flight;
+mod freshness;
+mod subject;
 pub(crate) mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::event::Event;
@@ -18,29 +22,16 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use self::condition::{Condition, Requested, condition, requested};
+pub use self::cors::{ALLOWED, preflight};
+pub use self::freshness::Freshness;
 use crate::Origin;
 use crate::admit::Refusal;
 use crate::deliver::cmsd;
 use crate::metrics::Class;
 use crate::publish::inspect::DEFECTS_HEADER;
+use crate::surrogate::Subject;
 use crate::tail::Candidate;
 use crate::tail::flight::Flight;
-
-/// The methods of this listener.
-pub const ALLOWED: &str = "GET, HEAD, OPTIONS";
-
-/// For how long an answer with media may be cached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// For ever: the choice has closed.
-    Immutable,
-    /// For a while.
-    For(Ttl),
-    /// For a while, by shared caches too although a credential may have been sent.
-    PublicFor(Ttl),
-    /// Not at all.
-    Never,
-}
 
 /// What a reader gets.
 pub struct Answer {
@@ -55,6 +46,8 @@ pub struct Answer {
     /// A document made for this answer.
     json: Option<String>,
     event: Option<Arc<Event>>,
+    /// What surrogate keys tell.
+    subject: Option<Subject>,
 }
 
 struct Media {
@@ -82,9 +75,7 @@ async fn read(origin: &Origin, row: &Row, class: Class) -> Result<Body, ReadErro
     let started = origin.clock.monotonic();
     let permit = origin.admission.admit(class, row.size, started).map_err(ReadError::Refused)?;
     let body = origin.store.read(row, 0..row.size).await;
-    drop(permit);
-    let now = origin.clock.monotonic();
-    origin.admission.sample(now.saturating_sub(started), now);
+    permit.end(origin.clock.monotonic());
     Ok(body?)
 }
 
@@ -92,8 +83,8 @@ impl Answer {
     /// An answer without media.
     #[must_use]
     pub fn refusal(outcome: Outcome, ttl: Ttl) -> Self {
-        let freshness = Freshness::For(ttl);
-        Self { outcome, class: Class::Unknown, freshness, media: None, flight: None, json: None, event: None }
+        let (class, freshness) = (Class::Unknown, Freshness::For(ttl));
+        Self { outcome, class, freshness, media: None, flight: None, json: None, event: None, subject: None }
     }
 
     /// A candidate's bytes, from memory or, if `class` is admitted, from the store; for HEAD they are not read.
@@ -114,14 +105,14 @@ impl Answer {
             None => (read(origin, &row, class).await?, "store"),
         };
         let media = Some(Media { row, body, source, kind: None });
-        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None })
+        Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None, subject: None })
     }
 
     /// A document that no cache may keep.
     #[must_use]
     pub fn json(json: String) -> Self {
         let (outcome, class, freshness) = (Outcome::Hit, Class::Unknown, Freshness::Never);
-        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None }
+        Self { outcome, class, freshness, media: None, flight: None, json: Some(json), event: None, subject: None }
     }
 
     /// Never to be cached.
@@ -179,9 +170,13 @@ impl Answer {
         match condition(headers, &media.row) {
             Condition::NotModified => {
                 response.headers_mut().remove(header::CONTENT_TYPE);
+                response.headers_mut().remove(header::CONTENT_LENGTH);
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
             }
-            Condition::Failed => *response.status_mut() = StatusCode::PRECONDITION_FAILED,
+            Condition::Failed => {
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+                *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+            }
             Condition::Send => send(&mut response, media, method, headers),
         }
         response
@@ -201,20 +196,21 @@ impl Answer {
         if spent >= Duration::from_millis(1) {
             told::put(&mut headers, CMSD_DYNAMIC, cmsd::of_this_answer(&media.row, spent));
         }
-        told::put(&mut headers, SERVER_TIMING, timing(self.outcome, spent));
+        headers.insert(SERVER_TIMING, timing(self.outcome, spent));
         Some(headers)
     }
 
-    /// All headers but those of the body's length and range.
+    /// All headers of an answer with the whole of what there is.
     fn headers(&self, spent: Duration) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(HEADERS);
-        freshness(&mut headers, self.freshness);
+        self.freshness.tell(&mut headers);
         headers.insert(OUTCOME, HeaderValue::from_static(self.outcome.word()));
         if let Some(event) = &self.event {
             headers.insert(CACHE_VERSION, event.cache_version.into());
             headers.insert(NOTIFICATIONS, notifications(event, self.media.as_ref()));
         }
-        cors(&mut headers);
+        cors::open(&mut headers);
+        self.tell_subject(&mut headers);
         if let Some(media) = &self.media {
             describe(&mut headers, media);
             if let Some(event) = &self.event {
@@ -245,68 +241,11 @@ const CMSD_STATIC: HeaderName = HeaderName::from_static("cmsd-static");
 const CMSD_DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const OUTCOME: HeaderName = HeaderName::from_static("headwater-outcome");
-const MAX_AGE_MS: HeaderName = HeaderName::from_static("headwater-max-age-ms");
 const CACHE_VERSION: HeaderName = HeaderName::from_static("headwater-cache-version");
 const SEGMENT: HeaderName = HeaderName::from_static("headwater-segment");
 const PIPELINE: HeaderName = HeaderName::from_static("headwater-pipeline");
 const REGION: HeaderName = HeaderName::from_static("headwater-region");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
-
-/// Largest `max-age`: what RFC 9111 §1.2.2 lets caches take it for.
-const SECONDS_MAX: u64 = 1 << 31;
-/// Largest integer of a structured field (RFC 9651 §3.3.1).
-const INTEGER_MAX: u64 = 999_999_999_999_999;
-
-fn freshness(headers: &mut HeaderMap, freshness: Freshness) {
-    let (prefix, ttl) = match freshness {
-        Freshness::Immutable => {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-            return;
-        }
-        Freshness::Never => {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            return;
-        }
-        Freshness::For(ttl) => ("", ttl),
-        Freshness::PublicFor(ttl) => ("public, ", ttl),
-    };
-    let seconds = match ttl {
-        Ttl::Seconds(seconds) => seconds,
-        Ttl::Exact(millis) => {
-            headers.insert(MAX_AGE_MS, millis.0.min(INTEGER_MAX).into());
-            millis.0 / 1000
-        }
-    };
-    let value = format!("{prefix}max-age={}", seconds.min(SECONDS_MAX));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::try_from(value).unwrap_or_else(|_| unreachable!("digits")));
-}
-
-/// Open to every page: segments are public, and a credential is never needed to read them.
-fn cors(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-    headers.insert(TIMING_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-}
-
-const EXPOSED: &str = "Date, ETag, Age, Content-Length, Content-Range, Cache-Status, Server-Timing, CMSD-Static, \
-    CMSD-Dynamic, Headwater-Outcome, Headwater-Max-Age-Ms, Headwater-Segment, Headwater-Pipeline, Headwater-Region, \
-    Headwater-Cache-Version, Headwater-Defects, Headwater-Notifications";
-
-/// What a page may ask for.
-#[must_use]
-pub fn preflight() -> Response {
-    let mut response = Response::new(Outbound::Empty);
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    cors(headers);
-    headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED));
-    let requested = "Range, If-None-Match, CMCD-Request, CMCD-Object, CMCD-Session, CMCD-Status";
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(requested));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-    response
-}
 
 fn refused(mut response: Response, outcome: Outcome, method: &Method) -> Response {
     *response.status_mut() = StatusCode::from_u16(outcome.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -326,9 +265,10 @@ fn refused(mut response: Response, outcome: Outcome, method: &Method) -> Respons
     response
 }
 
-/// The headers that 200, 206, 304 and 416 share.
+/// What the media is. A range, or an answer without a body, changes the length.
 fn describe(headers: &mut HeaderMap, media: &Media) {
     let told = media.row.told();
+    headers.insert(header::CONTENT_LENGTH, media.row.size.into());
     headers.insert(header::ETAG, told.etag.clone());
     headers.insert(header::LAST_MODIFIED, told.last_modified.clone());
     headers.insert(header::CONTENT_TYPE, told.content_type.clone());
@@ -352,13 +292,24 @@ fn hint(headers: &mut HeaderMap, media: &Media, event: &Event, outcome: Outcome,
     let held = (outcome == Outcome::Held).then_some(spent);
     told::put(headers, CMSD_STATIC, cmsd::fixed(&media.row, event, media.kind, held));
     told::put(headers, CMSD_DYNAMIC, cmsd::of_this_answer(&media.row, spent));
-    told::put(headers, SERVER_TIMING, timing(outcome, spent));
+    headers.insert(SERVER_TIMING, timing(outcome, spent));
 }
 
-/// The value of `Server-Timing`, in milliseconds.
-fn timing(outcome: Outcome, spent: Duration) -> String {
-    let (word, micros) = (if outcome == Outcome::Held { "hold" } else { "origin" }, spent.as_micros());
-    format!("{word};dur={}.{:03}", micros / 1000, micros % 1000)
+/// The value of `Server-Timing`, in milliseconds. In every answer and never the same, so written without the machinery
+/// of `format!`.
+fn timing(outcome: Outcome, spent: Duration) -> HeaderValue {
+    let micros = u64::from(spent.subsec_micros()) + spent.as_secs() * 1_000_000;
+    let mut text = Vec::with_capacity(32);
+    text.extend_from_slice(if outcome == Outcome::Held { b"hold;dur=" } else { b"origin;dur=" });
+    text.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
+    let thousandths = (micros % 1000) as u16;
+    text.extend([b'.', digit(thousandths / 100), digit(thousandths / 10), digit(thousandths)]);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| unreachable!("letters and digits"))
+}
+
+/// The last decimal digit of `number`.
+fn digit(number: u16) -> u8 {
+    b'0' + (number % 10) as u8
 }
 
 /// 200, 206 or 416.
@@ -381,7 +332,9 @@ fn send(response: &mut Response, media: Media, method: &Method, headers: &Header
             return;
         }
     };
-    out.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    if range.end - range.start < size {
+        out.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    }
     *response.status_mut() = status;
     if method == Method::GET {
         *response.body_mut() = media.body.slice(range).into();

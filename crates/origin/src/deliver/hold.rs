@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_model::decision::{Arrival, Clocks, Decision, Ttl, View, decide};
+use headwater_model::event::Event;
 use headwater_model::row::{Object, Row};
 use headwater_model::{Outcome, Timestamp};
 use headwater_store::StoreError;
@@ -75,6 +76,13 @@ pub async fn settle(
             () = origin.drain.started() => return Settled::Unavailable,
         }
     }
+}
+
+/// The choice of a segment of the live edge, if it is known to have closed: what [`settle`] would come to. Most
+/// requests ask for what has been asked for before.
+pub fn closed(event: &Event, tail: &Tail, number: u64, wall: Timestamp) -> Option<Candidate> {
+    // What else rows 3 and 4 go by is in the event's revision.
+    tail.closed(number, event.rev).filter(|_| wall <= event.document.expires(number))
 }
 
 /// A hold that is being counted.
@@ -168,7 +176,10 @@ async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: A
     let clocks = Clocks { wall: origin.clock.wall(), stamp: origin.store.stamp(), settled };
     Look::Settled(match decide(&view, clocks, arrival) {
         Decision::Hold(until) => return Look::Hold(until),
-        Decision::Serve(row) => candidate(&three[0], row).map_or(Settled::Unavailable, Settled::Serve),
+        Decision::Serve(row) => candidate(&three[0], row).map_or(Settled::Unavailable, |row| {
+            row.close(event.rev);
+            Settled::Serve(row)
+        }),
         Decision::ServeDefective(row, ttl) => {
             candidate(&three[0], row).map_or(Settled::Unavailable, |row| Settled::ServeDefective(row, ttl))
         }

@@ -102,6 +102,13 @@ pub(super) const SHED: Metric =
 pub(super) const UTILIZATION: Metric =
     gauge("headwater_store_utilization", "", "how hard the store works; 1 is its target");
 
+pub(super) const CMCD_REQUESTS: Metric = counter(
+    "headwater_cmcd_requests_total",
+    "requests",
+    &["kind"],
+    "requests of readers, by where they told CMCD (CTA-5004): `header`, `query` or `none`; counted only",
+);
+
 /// Every metric, in the order of the page.
 pub const METRICS: &[Metric] = &[
     PUBLISH_DURATION,
@@ -118,6 +125,7 @@ pub const METRICS: &[Metric] = &[
     CACHE_REQUESTS,
     SHED,
     UTILIZATION,
+    CMCD_REQUESTS,
 ];
 
 /// The page docs/metrics.md.

@@ -163,7 +163,8 @@ async fn show(
         (status = 201, body = EventView, description = "made"),
         (status = 404, description = "no such tenant"),
         (status = 409, description = "timing or template of stored media; the field is named"),
-        (status = 422, description = "the document breaks a rule; the field is named")))]
+        (status = 422, description = "the document breaks a rule; the field is named"),
+        (status = 507, description = "the tenant's quota of events or renditions is used up")))]
 async fn put(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,

@@ -1,9 +1,12 @@
 //! Health, status and metrics (contract §1, §8, §9).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use headwater_model::Tenant;
+use headwater_store::Usage;
 use http::{StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -37,12 +40,39 @@ struct Status {
     tenants: Vec<String>,
     /// Events that are alive.
     events: usize,
+    /// What each tenant uses, and may use.
+    usage: Vec<TenantUsage>,
     /// Bytes of upload buffers in use: by uploads, the live window and slow readers.
     slab_bytes: usize,
     /// Whether the server is draining.
     draining: bool,
     /// The clock by which segments are due.
     time: String,
+}
+
+/// What a tenant uses.
+#[derive(Serialize, ToSchema)]
+struct TenantUsage {
+    /// Who.
+    tenant: String,
+    /// Events that are alive.
+    events: u64,
+    /// Objects stored, of all pipelines; media that has expired does not count.
+    objects: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// The tenant's quotas by their configuration keys; those that are not set are left out.
+    quotas: BTreeMap<&'static str, u64>,
+}
+
+impl TenantUsage {
+    fn of(origin: &Origin, name: &Tenant) -> Option<Self> {
+        let (_, spec) = origin.control.tenant(name.as_str())?;
+        let events = origin.catalog.of_tenant(name.as_str()).len() as u64;
+        let Usage { objects, bytes } = origin.meter.stored(name);
+        let quotas = spec.quotas.all().into_iter().filter_map(|(quota, most)| Some((quota.key(), most?)));
+        Some(Self { tenant: name.to_string(), events, objects, bytes, quotas: quotas.collect() })
+    }
 }
 
 /// The process is up.
@@ -84,6 +114,7 @@ async fn status(State(origin): State<Arc<Origin>>) -> Json<Status> {
         ops: format!("http://{}", addresses.ops),
         tenants: origin.control.tenants().map(ToString::to_string).collect(),
         events: origin.catalog.count(),
+        usage: origin.control.tenants().filter_map(|tenant| TenantUsage::of(&origin, tenant)).collect(),
         slab_bytes: origin.pool.used_bytes(),
         draining: origin.drain.has_started(),
         time: origin.clock.wall().to_rfc3339(),

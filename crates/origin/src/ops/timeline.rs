@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use headwater_model::event::Published;
 use headwater_model::mask::is_masked;
 use headwater_model::row::Row;
 use headwater_wire::Problem;
@@ -61,7 +62,7 @@ struct SegmentView {
 struct CandidateView {
     /// Whose.
     pipeline: String,
-    /// `sound`, `defective`, `masked`, `arriving` or `absent`.
+    /// `sound`, `defective`, `masked`, `removed`, `arriving` or `absent`.
     state: &'static str,
     /// As in `Headwater-Defects`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +103,12 @@ async fn timeline(
 
 fn bounds(origin: &Origin, live: &Live, range: &Range) -> Result<(u64, u64), Refused> {
     let document = &live.event().document;
-    let next = live.next_number(origin.clock.wall());
+    let due = document.next_number(origin.clock.wall());
+    // What was published early is shown too.
+    let next = match live.published() {
+        Published::Nothing => due,
+        Published::UpTo(highest) => due.max(highest.saturating_add(1)),
+    };
     let last = (LAST_MILLIS / document.segment.millis().0.max(1)).clamp(1, SEGMENTS_MAX);
     let to = range.to.unwrap_or(next);
     let from = range.from.unwrap_or_else(|| to.saturating_sub(last - 1).max(document.start_number));
@@ -120,7 +126,10 @@ async fn segment(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Resu
     let (outcome, served) = match hold::glance(origin, live, tail, number).await {
         Glance::Served(row, outcome) => (outcome.word(), Some(row.key.pipeline.to_string())),
         Glance::Refused(outcome) => (outcome.word(), None),
-        Glance::Waiting => (if slot.is_some() { "closing" } else { "hold" }, None),
+        Glance::Waiting => (
+            if slot.as_ref().is_some_and(|slot| !slot.rows.iter().all(Row::is_removed)) { "closing" } else { "hold" },
+            None,
+        ),
     };
     let expected = event.document.expected(number);
     let flights = tail.flights.around(number);
@@ -133,8 +142,8 @@ async fn segment(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Resu
             state: state(row, masked, flights.iter().any(|flight| flight.is_of(number, pipeline))),
             defects: row.filter(|row| !row.defects.is_empty()).map(|row| row.defects.to_string()),
             late_ms: row.map(|row| row.first.millis_since(expected) as i64),
-            size: row.map(|row| row.size),
-            etag: row.map(|row| format!("\"{}\"", row.digest)),
+            size: row.filter(|row| !row.is_removed()).map(|row| row.size),
+            etag: row.filter(|row| !row.is_removed()).map(|row| format!("\"{}\"", row.digest)),
         }
     });
     Ok(SegmentView { number, expected: expected.to_rfc3339(), outcome, served, candidates: candidates.collect() })
@@ -145,6 +154,8 @@ fn state(row: Option<&Row>, masked: bool, arriving: bool) -> &'static str {
         _ if masked => "masked",
         None if arriving => "arriving",
         None => "absent",
+        Some(row) if row.is_removed() && arriving => "arriving",
+        Some(row) if row.is_removed() => "removed",
         Some(row) if row.sound.is_some() => "sound",
         Some(_) => "defective",
     }

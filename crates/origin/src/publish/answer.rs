@@ -88,6 +88,7 @@ pub fn control_problem(error: &ControlError) -> Problem {
             Problem::new(422, "notification-refused", "Notification refused", detail).field("name")
         }
         ControlError::TooMany(_) => Problem::new(409, "too-many", "Too many", detail),
+        ControlError::Quota(exceeded) => exceeded.problem(),
         ControlError::Store(error) => store_problem(error),
     }
 }

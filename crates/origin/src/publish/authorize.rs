@@ -95,7 +95,7 @@ mod tests {
     fn tenant(pipeline: Option<&str>) -> TenantSpec {
         let pipeline = pipeline.map(|name| Pipeline::new(name).unwrap());
         let publisher = Publisher { user: "enc".into(), secret: "s3cret".into(), pipeline };
-        TenantSpec { auto_document: None, publishers: vec![publisher] }
+        TenantSpec { publishers: vec![publisher], ..TenantSpec::default() }
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_tenant_without_publishers_is_open_to_this_machine_alone() {
-        let open = TenantSpec { auto_document: None, publishers: vec![] };
+        let open = TenantSpec::default();
         let mapped = "::ffff:127.0.0.1".parse().unwrap();
         for (peer, want) in [(IpAddr::from([127, 0, 0, 1]), 200), (mapped, 200), (IpAddr::from([10, 0, 0, 1]), 403)] {
             assert_eq!(status(credential(&open, &HeaderMap::new(), peer)), want, "{peer}");

@@ -135,7 +135,7 @@ impl Followed {
         let Known::Slot(slot) = self.tail.slot(number) else { return false };
         let rows = slot.as_deref().map_or(&[][..], |slot| &slot.rows);
         let own = rows.iter().find(|row| row.key.pipeline == self.key.pipeline);
-        own.is_none_or(|row| row.sound.is_none() && !self.create_only)
+        own.is_none_or(|row| row.is_removed() || (row.sound.is_none() && !self.create_only))
     }
 
     fn row(&self, stamp: Timestamp, content_type: Arc<str>) -> Row {

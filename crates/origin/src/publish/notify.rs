@@ -1,14 +1,18 @@
 //! `Headwater-Notify` on a segment's upload (contract §6): a notification that takes effect at that segment. Whatever is
 //! wrong with it, the media is kept.
 
+use headwater_model::Timestamp;
 use headwater_model::event::Event;
 use headwater_model::notification::{NotifyError, Source, Value};
+use headwater_model::row::{Claim, Object, Verdict, Version, judge};
 use headwater_wire::Response;
 use http::{HeaderMap, HeaderValue};
 use sfv::{Dictionary, ListEntry, Parser};
 
 use crate::Origin;
 use crate::control::ControlError;
+use crate::deliver::hold;
+use crate::live::Live;
 use crate::publish::Upload;
 
 /// The request header.
@@ -29,10 +33,17 @@ impl Refused {
     }
 }
 
-/// Puts the upload's notifications in force from segment `number` on. Before the segment is recorded, so that nobody is
-/// served the segment without them.
-pub(super) async fn apply(origin: &Origin, upload: &Upload, number: u64, headers: &HeaderMap) -> Option<Refused> {
-    if !headers.contains_key(NOTIFY_HEADER) {
+/// Puts the upload's notifications in force from its segment on. Before the segment is recorded, so that nobody is
+/// served the segment without them; not for a segment that the store is going to refuse.
+pub(super) async fn apply(
+    origin: &Origin,
+    upload: &Upload,
+    live: &Live,
+    claim: &Claim,
+    headers: &HeaderMap,
+) -> Option<Refused> {
+    let Object::Segment { number, .. } = upload.object else { return None };
+    if !headers.contains_key(NOTIFY_HEADER) || is_refused(origin, live, claim, number).await {
         return None;
     }
     let values = match parse(headers) {
@@ -52,6 +63,17 @@ pub(super) async fn apply(origin: &Origin, upload: &Upload, number: u64, headers
             Some(Refused(format!("{error}; the segment is kept, send the notification again")))
         }
     }
+}
+
+/// Whether the store is going to answer `claim` with 409 or 412. Of two uploads of one candidate at the same time, both
+/// may still be taken for good.
+async fn is_refused(origin: &Origin, live: &Live, claim: &Claim, number: u64) -> bool {
+    let Object::Segment { rendition, .. } = &claim.key.object else { return false };
+    let Some(tail) = live.tail(rendition.as_str()) else { return false };
+    // What cannot be looked up is not refused on suspicion: the store judges it next.
+    let Ok(Some(slot)) = hold::rows(origin, live, &tail, number).await else { return false };
+    let existing = slot.rows.iter().find(|row| row.key.pipeline == claim.key.pipeline);
+    matches!(judge(existing, claim, Version(0), Timestamp::MIN), Verdict::Final(_) | Verdict::Exists(_))
 }
 
 /// The event with all values set; `None` if that changes nothing. All of them or none.

@@ -12,6 +12,7 @@ use headwater_model::{EventName, Pipeline, Rendition, Tenant, Timestamp};
 
 use super::bucket::Stored;
 use super::format::Record;
+use crate::usage::{Ledger, Usage};
 
 /// The current records.
 #[derive(Default)]
@@ -27,6 +28,7 @@ pub(crate) struct Index {
 struct Objects {
     segments: BTreeMap<Rendition, BTreeMap<u64, Vec<Arc<Stored>>>>,
     others: BTreeMap<(Object, Pipeline), Arc<Stored>>,
+    ledger: Ledger,
 }
 
 /// What an applied record pushed out.
@@ -134,6 +136,8 @@ impl Index {
             }
             object => objects.others.insert((object.clone(), key.pipeline.clone()), Arc::clone(stored)),
         };
+        before.as_deref().and_then(row).into_iter().for_each(|row| objects.ledger.remove(row));
+        row(stored).into_iter().for_each(|row| objects.ledger.add(row));
         self.rows += usize::from(before.is_none());
         before
     }
@@ -156,6 +160,7 @@ impl Index {
             }
             object => objects.others.remove(&(object.clone(), key.pipeline.clone()))?,
         };
+        row(&taken).into_iter().for_each(|row| objects.ledger.remove(row));
         if objects.segments.is_empty() && objects.others.is_empty() {
             self.events.remove(&key.event);
         }
@@ -197,6 +202,13 @@ impl Index {
             _ => None,
         };
         self.entries.values().filter_map(entry).collect()
+    }
+
+    /// What the rows of `events` use at `now`.
+    pub(crate) fn usage(&self, events: &[EventId], now: Timestamp) -> Usage {
+        let mut usage = Usage::default();
+        events.iter().filter_map(|id| self.events.get(id)).for_each(|objects| usage += objects.ledger.at(now));
+        usage
     }
 
     /// Rows held.

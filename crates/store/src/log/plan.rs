@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use headwater_model::event::Entry;
-use headwater_model::row::{Claim, EventId, Key, Row, Verdict, Version, judge};
+use headwater_model::row::{Claim, EventId, Key, Object, Row, Verdict, Version, judge};
 use headwater_model::{EventName, Tenant};
 use tokio::sync::oneshot;
 
@@ -124,9 +124,12 @@ impl Plan {
         view.index.current(key).and_then(|stored| index::row(stored)).filter(|row| view.expiry.keeps(row)).cloned()
     }
 
+    fn is_ended(&self, event: EventId, view: &View<'_>) -> bool {
+        view.index.is_ended(event) || self.ended.contains(&event)
+    }
+
     fn publish(&mut self, claim: Claim, body: Body, view: &View<'_>) -> Result<Published, StoreError> {
-        let event = claim.key.event;
-        if view.index.is_ended(event) || self.ended.contains(&event) {
+        if self.is_ended(claim.key.event, view) {
             return Err(StoreError::Gone);
         }
         if claim.size != body.len() {
@@ -151,7 +154,16 @@ impl Plan {
     }
 
     fn remove(&mut self, key: Key, view: &View<'_>) {
-        if self.row(&key, view).is_none() {
+        if self.is_ended(key.event, view) {
+            // All of it is gone with its event; a record of a removal would stay behind.
+            return;
+        }
+        let Some(row) = self.row(&key, view).filter(|row| !is_removed(row)) else { return };
+        if let Object::Segment { .. } = key.object {
+            let removed = row.removed(Body::default().digest());
+            self.rows.insert(key, Some(removed.clone()));
+            let (stamp, digest, payload) = (view.stamps.next(), removed.digest, Body::default());
+            self.drafts.push(Draft { record: Record::Row(removed), stamp, digest, payload });
             return;
         }
         self.rows.insert(key.clone(), None);
@@ -182,6 +194,11 @@ impl Plan {
     fn standing(&mut self, record: Record, view: &View<'_>) {
         self.drafts.push(Draft::bare(record, view.stamps.next()));
     }
+}
+
+/// Only of segments a record stays.
+fn is_removed(row: &Row) -> bool {
+    matches!(row.key.object, Object::Segment { .. }) && row.is_removed()
 }
 
 /// A commit may open a bucket for each class before the record that ends an event is durable.

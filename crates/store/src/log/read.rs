@@ -32,16 +32,20 @@ pub(super) fn payload(disk: &dyn Disk, stored: &Stored) -> io::Result<Body> {
 }
 
 impl Shared {
+    /// The bytes of `row` if they are in memory.
+    pub(super) fn hot(&self, row: &Row) -> Option<Body> {
+        self.window.get(row.published).or_else(|| self.dvr.get(row.published))
+    }
+
     /// The bytes of `row`: from the live window, else the DVR cache, else the disk.
     pub(super) async fn read(self: &Arc<Self>, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
-        let version = row.published;
-        if let Some(body) = self.window.get(version) {
+        if let Some(body) = self.hot(row) {
             return Ok(body.slice(range));
         }
         if row.size == 0 {
             return self.locate(row).map(|_| Body::default()).ok_or(StoreError::Gone);
         }
-        let body = self.dvr.get_or_read(version, || self.read_from_disk(row)).await?;
+        let body = self.dvr.get_or_read(row.published, || self.read_from_disk(row)).await?;
         Ok(body.slice(range))
     }
 
@@ -70,7 +74,9 @@ impl Shared {
         let index = self.index.read();
         let stored = index.current(&row.key)?;
         let current = index::row(stored)?;
-        (current.version == row.version && expiry.keeps(current)).then(|| Arc::clone(stored))
+        // A removed segment keeps its version, and none of its bytes.
+        let same = current.version == row.version && current.digest == row.digest;
+        (same && expiry.keeps(current)).then(|| Arc::clone(stored))
     }
 }
 

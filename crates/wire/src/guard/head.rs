@@ -116,8 +116,7 @@ impl Head {
         if std::mem::replace(&mut self.has_host, true) {
             return Err(Refusal::SeveralHosts);
         }
-        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"/\\?#@,<>\"{}|^`".contains(byte);
-        if value.iter().all(is_plain) { Ok(()) } else { Err(Refusal::Host) }
+        if value.iter().all(|byte| HOST[*byte as usize]) { Ok(()) } else { Err(Refusal::Host) }
     }
 
     /// Digits only. Twice the same is refused too: no sender needs it, and it takes two readers to agree on it.
@@ -240,6 +239,20 @@ const QUERY: [bool; 256] = {
     let mut byte = 0;
     while byte < table.len() {
         table[byte] = matches!(byte, 0x21 | 0x24..=0x3B | 0x3D | 0x3F..=0x7E | 0x80..=0xFF);
+        byte += 1;
+    }
+    table
+};
+
+/// What is visible and does not end an authority (RFC 3986 §3.2).
+const HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7F {
+        table[byte as usize] = !matches!(
+            byte,
+            b'/' | b'\\' | b'?' | b'#' | b'@' | b',' | b'<' | b'>' | b'"' | b'{' | b'}' | b'|' | b'^' | b'`'
+        );
         byte += 1;
     }
     table

@@ -21,6 +21,7 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
         flight: None,
         json: None,
         event: None,
+        subject: None,
     };
     let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
     answer.into_response(&method, &headers, Duration::ZERO)

@@ -33,7 +33,7 @@ fn whatever_happens_what_was_acked_is_there_and_the_rest_is_whole_or_absent() {
         drop(naming);
     }
     if seeds.end > 1 {
-        let all = [met.acked, met.failed, met.full, met.cuts, met.ghosts, met.expired, met.reclaimed];
+        let all = [met.acked, met.failed, met.full, met.cuts, met.ghosts, met.expired, met.reclaimed, met.removed];
         assert!(all.iter().all(|times| *times > 20), "some kind of trouble was hardly met: {met:?}");
     }
 }
@@ -59,6 +59,7 @@ struct Met {
     ghosts: u64,
     expired: u64,
     reclaimed: u64,
+    removed: u64,
 }
 
 /// What may be true of an object.
@@ -215,7 +216,8 @@ impl World {
             _ => segment("v", number, pipeline),
         };
         key.event = living[self.random.below(living.len() as u64) as usize];
-        if !matches!(key.object, Object::Segment { .. }) && self.random.happens(200) {
+        let often = if matches!(key.object, Object::Segment { .. }) { 60 } else { 200 };
+        if self.random.happens(often) {
             return Asked::Remove(key);
         }
         let length = [0, 10, 700, 4096, 5000, 9000][self.random.below(6) as usize];
@@ -292,7 +294,11 @@ impl World {
     fn note(&mut self, asked: Asked, answer: Answered, met: &mut Met) {
         let (key, state, attempt) = match (asked, answer) {
             (Asked::Entry(entry, _), Answered::Entry(answer)) => return self.note_entry(entry, answer),
-            (Asked::Remove(key), Answered::Remove(answer)) => (key, answer.map(|()| State::Absent), State::Absent),
+            (Asked::Remove(key), Answered::Remove(answer)) => {
+                let state = self.without(&key);
+                met.removed += u64::from(matches!(state, State::Row(_)));
+                (key, answer.map(|()| state.clone()), state)
+            }
             (Asked::Publish(claim, _), Answered::Publish(answer)) => {
                 met.full += u64::from(matches!(answer, Err(StoreError::Full(_))));
                 let attempt = State::Attempt(claim.digest);
@@ -327,6 +333,16 @@ impl World {
         }
     }
 
+    /// What a removal leaves of an object.
+    fn without(&self, key: &Key) -> State {
+        match self.objects.get(key).map(|truth| &truth.acked) {
+            Some(State::Row(row)) if matches!(key.object, Object::Segment { .. }) => {
+                State::Row(row.removed(Body::default().digest()))
+            }
+            _ => State::Absent,
+        }
+    }
+
     fn note_entry(&mut self, entry: Entry, answer: Result<(), StoreError>) {
         let (stands, maybe) = self.entries.entry(entry.names().1.clone()).or_default();
         match answer {
@@ -351,6 +367,23 @@ impl World {
             assert_eq!(actual(log, key), truth.acked, "{key:?}");
         }
         assert!(log.settled() >= now, "the watermark moves after failures too");
+        self.check_usage(log);
+    }
+
+    /// What is counted as it comes and goes is what one would count.
+    fn check_usage(&self, log: &Arc<Log>) {
+        let second = |at: Timestamp| at.nanos().div_euclid(1_000_000_000);
+        let (now, mut counted) = (log.stamp(), crate::Usage::default());
+        for truth in self.objects.values() {
+            let State::Row(row) = &truth.acked else { continue };
+            let lasts = !matches!(row.keep, Keep::Until(until) if second(until) < second(now));
+            let is_segment = matches!(row.key.object, Object::Segment { .. });
+            if lasts && !(is_segment && row.is_removed()) {
+                counted += crate::Usage { objects: 1, bytes: row.size };
+            }
+        }
+        let events: Vec<EventId> = (0..=self.next_event).map(EventId).collect();
+        assert_eq!(log.usage(&events), counted);
     }
 
     fn check_after_start(&mut self, log: &Arc<Log>, met: &mut Met) {
@@ -375,7 +408,9 @@ impl World {
                 assert!(may_be(truth, &actual), "{key:?}: {actual:?} is none of {truth:?}");
                 met.ghosts += 1;
             }
-            if let State::Row(row) = &actual {
+            if let State::Row(row) = &actual
+                && !row.is_removed()
+            {
                 let read = block_on(log.read(row, 0..row.size)).unwrap();
                 assert_eq!(read.to_bytes(), self.bodies[&row.digest].to_bytes(), "{row:?}");
                 self.stamp = self.stamp.max(row.published);
@@ -383,6 +418,7 @@ impl World {
             let expired = truth.expired.take().filter(|_| actual == State::Absent);
             *truth = Truth { acked: actual, maybe: vec![], expired };
         }
+        self.check_usage(log);
         assert!(log.stamp() > self.stamp, "stamps begin after every durable one");
     }
 }
@@ -416,16 +452,18 @@ fn may_be(truth: &Truth, actual: &State) -> bool {
         (State::Attempt(digest), State::Row(row)) => row.digest == *digest,
         (state, actual) => state == actual,
     };
+    // A removal that was not acked may have made room for what was asked for after it.
+    let removed = truth.maybe.iter().any(|state| matches!(state, State::Row(row) if row.is_removed()));
     let allowed = match (&truth.acked, actual) {
         (State::Row(was), State::Row(is)) if matches!(was.key.object, Object::Segment { .. }) => {
-            was.sound.is_none() && is.first == was.first
+            (was.sound.is_none() || removed) && is.first == was.first
         }
-        (State::Row(was), State::Absent) => !matches!(was.key.object, Object::Segment { .. }),
+        (State::Row(was), State::Absent) => removed || !matches!(was.key.object, Object::Segment { .. }),
         _ => true,
     };
     // An attempt that was stored and expired unseen leaves nothing.
     let vanished = *actual == State::Absent && truth.maybe.iter().any(|state| matches!(state, State::Attempt(_)));
-    allowed && (truth.maybe.iter().any(tried) || (vanished && truth.acked == State::Absent))
+    allowed && (truth.maybe.iter().any(tried) || (vanished && (removed || truth.acked == State::Absent)))
 }
 
 fn actual(log: &Arc<Log>, key: &Key) -> State {
