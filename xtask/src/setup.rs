@@ -21,7 +21,10 @@ const PACKAGES: [(&str, &str); 7] = [
 /// The font of the watch page's screenshots and of ffmpeg's `drawtext`.
 const FONT: (&str, &str) = ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core");
 
-/// Where programs from npm and PyPI go; ignored by git.
+/// The S3 server of the export tests, as a Go module and its version: its releases are no versions that Go knows.
+const MINIO: (&str, &str) = ("github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c");
+
+/// Where programs from npm, PyPI and Go modules go; ignored by git.
 const TOOLS: &str = ".tools";
 
 /// Installs what is missing.
@@ -31,7 +34,8 @@ const TOOLS: &str = ".tools";
 pub fn run() -> Result<()> {
     debian_packages()?;
     node_packages(&root())?;
-    python_packages(&root())
+    python_packages(&root())?;
+    minio(&root())
 }
 
 fn debian_packages() -> Result<()> {
@@ -110,4 +114,23 @@ fn node_packages(root: &Path) -> Result<()> {
     }
     // Last, so that an interrupted installation starts anew.
     std::fs::write(done, lock).context("cannot note what is installed")
+}
+
+/// Builds MinIO into [`TOOLS`]`/bin`, unless this version is there already.
+fn minio(root: &Path) -> Result<()> {
+    let (module, version) = MINIO;
+    let folder = root.join(TOOLS).join("bin");
+    let done = folder.join("minio-version");
+    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == version) && folder.join("minio").is_file() {
+        return Ok(());
+    }
+    println!("setup: building {module} into {TOOLS}/bin/ with go install; the first time it takes some minutes");
+    if !is_installed("go") {
+        bail!("no go here; install Go 1.24.8 or later");
+    }
+    std::fs::create_dir_all(&folder)?;
+    let package = format!("{module}@{version}");
+    programs::run(program("go", &["install", &package]).env("GOBIN", &folder))?;
+    // Last, so that an interrupted installation starts anew.
+    std::fs::write(done, version).context("cannot note what is installed")
 }

@@ -9,10 +9,11 @@ use headwater_model::Tenant;
 use http::Method;
 use serde_json::Value;
 
+use crate::archive;
 use crate::ops::{EventRef, Ops, OpsArgs};
 use crate::table::{lines, table, text};
 
-/// Puts, shows, lists, ends and deletes events.
+/// Puts, shows, lists, ends, deletes, exports and imports events.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -51,12 +52,24 @@ enum Command {
         /// The event, as TENANT/EVENT or EVENT.
         event: EventRef,
     },
+    /// Writes what was served of an event to a directory or bucket, playable as DASH and HLS.
+    ///
+    /// Run it again after an interruption: what is there is checked and kept. Numbers that were not served are listed as
+    /// gaps with the reason; defective segments are exported with their defects. Of a running event, the choices that
+    /// have closed are exported.
+    Export(archive::ExportArgs),
+    /// Brings an exported event into the store of a running server: same bytes, same choices.
+    ///
+    /// Every digest is checked before anything is sent. Run it again after an interruption.
+    Import(archive::ImportArgs),
 }
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<()> {
     let ops = Ops::new(&args.ops)?;
     match args.command {
+        Command::Export(export) => archive::export(&args.ops, &export)?,
+        Command::Import(import) => archive::import(&args.ops, &import)?,
         Command::Put { event, document } => {
             let json = read_document(document)?;
             ops.show(&ops.send(Method::PUT, &event.path(""), json)?, show);

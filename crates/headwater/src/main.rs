@@ -1,6 +1,7 @@
 //! The `headwater` command: reads flags, environment and files, and hands over to the crates that do the work. The only
 //! place that reads the environment.
 
+mod archive;
 mod config;
 mod demo;
 #[cfg(test)]
@@ -37,7 +38,7 @@ enum Command {
     Serve(serve::Args),
     /// Runs an origin with two simulated pipelines to watch and to break.
     Demo(demo::Args),
-    /// Puts, shows, lists, ends and deletes events on a running server.
+    /// Puts, shows, lists, ends, deletes, exports and imports events on a running server.
     Event(event::Args),
     /// Hides a range of one pipeline's segments, lists and lifts masks.
     Mask(mask::Args),

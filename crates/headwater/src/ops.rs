@@ -40,6 +40,11 @@ pub(crate) struct EventRef {
 }
 
 impl EventRef {
+    /// Its tenant and name.
+    pub(crate) fn names(&self) -> (Tenant, EventName) {
+        (self.tenant.clone(), self.event.clone())
+    }
+
     /// Where the ops API has it; `rest` is empty or begins with a slash.
     pub(crate) fn path(&self, rest: &str) -> String {
         format!("/v1/tenants/{}/events/{}{rest}", self.tenant, self.event)
@@ -91,10 +96,8 @@ impl Ops {
     /// # Errors
     /// The system has no resources for it.
     pub(crate) fn new(args: &OpsArgs) -> Result<Self> {
-        // HEADWATER_OPS of `serve` is an address; here it may be one too.
-        let base = if args.ops.contains("://") { args.ops.clone() } else { format!("http://{}", args.ops) };
+        let base = base_url(&args.ops);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let base = base.trim_end_matches('/').to_owned();
         Ok(Self { runtime, client: Client::default(), base, json: args.json })
     }
 
@@ -163,6 +166,13 @@ impl Ops {
     pub(crate) fn pause(&self, span: Duration) {
         self.runtime.block_on(async { SystemClock::default().sleep(span).await });
     }
+}
+
+/// A listener's URL without a slash at its end. The variables of `serve` (HEADWATER_OPS and so on) hold addresses; for the
+/// commands that call it they may too.
+pub(crate) fn base_url(given: &str) -> String {
+    let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
+    url.trim_end_matches('/').to_owned()
 }
 
 /// Prints a line; a reader that has gone is no reason to end.
