@@ -8,6 +8,8 @@ mod edge;
 mod follow;
 pub mod hold;
 mod hot;
+#[cfg(test)]
+mod interleavings;
 
 use std::sync::Arc;
 
