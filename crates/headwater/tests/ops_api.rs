@@ -210,7 +210,7 @@ const CONTRACT: [&str; 14] = [
 ];
 
 /// Names that the contract leaves to us.
-const OURS: [&str; 1] = ["headwater_cmcd_requests_total"];
+const OURS: [&str; 2] = ["headwater_damaged_reads_total", "headwater_cmcd_requests_total"];
 
 #[test]
 fn every_metric_shows_after_some_traffic_and_no_other_does() {

@@ -8,6 +8,7 @@ mod edge;
 mod follow;
 pub mod hold;
 mod hot;
+mod instead;
 #[cfg(test)]
 mod interleavings;
 
@@ -101,7 +102,7 @@ async fn get(origin: &Origin, head: &mut http::request::Parts) -> Answer {
         Target::Segment { rendition, number: Some(number) } => match &route.pipeline {
             Some(pipeline) => own_segment(origin, &live, pipeline, rendition.as_str(), number).await,
             None => match live.tail(rendition.as_str()) {
-                Some(tail) => Segment { origin, event: &event, tail, number }.get(&route, head).await,
+                Some(tail) => Segment { origin, live: &live, event: &event, tail, number }.get(&route, head).await,
                 None => Answer::refusal(Outcome::Unknown, UNKNOWN_TTL),
             },
         },
@@ -131,6 +132,7 @@ fn half_segment_seconds(document: &Document) -> u64 {
 /// A segment that is asked for.
 struct Segment<'a> {
     origin: &'a Origin,
+    live: &'a Live,
     event: &'a Event,
     tail: Arc<Tail>,
     number: u64,
@@ -157,10 +159,17 @@ impl Segment<'_> {
                 Settled::ServeForNow(row, ttl) => (row, patient, Freshness::PublicFor(ttl)),
                 Settled::ServeDefective(row, ttl) => (row, Outcome::Defective, Freshness::PublicFor(ttl)),
             };
-            match self.media(row, outcome, freshness, &head.method, class).await {
+            match self.media(row.clone(), outcome, freshness, &head.method, class).await {
                 Ok(answer) => return answer,
                 // It expired or was replaced meanwhile: decide anew.
                 Err(ReadError::Store(StoreError::Gone)) => {}
+                Err(damaged @ ReadError::Store(StoreError::Damaged(_))) => {
+                    let answer = match instead::of(self, &row, &head.method, class).await {
+                        Ok(another) => another.unwrap_or_else(|| unread(origin, route, &damaged)),
+                        Err(error) => unread(origin, route, &error),
+                    };
+                    return answer.class(class);
+                }
                 Err(error) => return unread(origin, route, &error).class(class),
             }
         }
@@ -223,15 +232,21 @@ async fn unnumbered(origin: &Origin, live: &Live, route: &Route, rows: Vec<Row>,
         return own(origin, of(pipeline)).await;
     }
     let stamp: Timestamp = origin.store.stamp();
+    let mut damaged = None;
     for row in live.preference(stamp).iter().filter_map(of) {
         let freshness = Freshness::PublicFor(ttl);
         match Answer::media(origin, row, Outcome::Hit, freshness, &Method::GET, Class::Live).await {
             Ok(answer) => return answer,
             Err(ReadError::Store(StoreError::Gone)) => {}
+            // Another pipeline's may do.
+            Err(error @ ReadError::Store(StoreError::Damaged(_))) => damaged = Some(error),
             Err(error) => return unread(origin, route, &error),
         }
     }
-    Answer::refusal(Outcome::Absent, ABSENT_TTL)
+    match damaged {
+        Some(error) => unread(origin, route, &error),
+        None => Answer::refusal(Outcome::Absent, ABSENT_TTL),
+    }
 }
 
 /// What a reader gets whose bytes were not read (rows 11 and 12).

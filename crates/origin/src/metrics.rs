@@ -64,6 +64,7 @@ pub struct Metrics {
     selected: Handles<Pipeline, Counter>,
     defects: Handles<(Pipeline, DefectKind), Counter>,
     lateness: Handles<Pipeline, Histogram>,
+    damaged: Handles<Pipeline, Counter>,
     cache_bytes: Gauge,
     /// Hits and misses of the live window, then of the DVR cache.
     caches: [Counter; 4],
@@ -92,6 +93,7 @@ impl Default for Metrics {
             selected: Handles::default(),
             defects: Handles::default(),
             lateness: Handles::default(),
+            damaged: Handles::default(),
             cache_bytes: gauge(&table::CACHE_BYTES),
             caches: [("memory", "hit"), ("memory", "miss"), ("dvr", "hit"), ("dvr", "miss")]
                 .map(|(tier, result)| counter(&table::CACHE_REQUESTS, &[tier, result])),
@@ -189,6 +191,12 @@ impl Metrics {
         self.defects.with(&(pipeline.clone(), kind), make, |count| count.increment(1));
     }
 
+    /// Stored bytes of `pipeline` were found to be others than those that were stored.
+    pub fn damaged(&self, pipeline: &Pipeline) {
+        let make = || self.counter(&table::DAMAGED_READS, &[pipeline.as_str()]);
+        self.damaged.with(pipeline, make, |count| count.increment(1));
+    }
+
     /// A segment was published so many milliseconds after `E(n)`.
     pub fn lateness(&self, pipeline: &Pipeline, millis: i128) {
         let make = || self.histogram(&table::LATENESS_OF_SEGMENTS, &[pipeline.as_str()]);
@@ -248,6 +256,7 @@ mod tests {
         metrics.selected(Some(&pipeline));
         metrics.defect(&pipeline, DefectKind::Short);
         metrics.lateness(&pipeline, -40);
+        metrics.damaged(&pipeline);
         metrics.store_duration("log", "read").record(second);
         metrics.caches(Caches { bytes: 1, window_hits: 2, ..Default::default() });
         let scrape = metrics.render();

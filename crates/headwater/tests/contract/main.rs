@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod damage;
 mod deliver;
 mod documents;
 mod finality;

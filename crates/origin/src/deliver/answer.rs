@@ -14,7 +14,7 @@ use bytes::Bytes;
 use headwater_media::init::TrackKind;
 use headwater_model::decision::Ttl;
 use headwater_model::event::Event;
-use headwater_model::row::{Object, Row};
+use headwater_model::row::{Key, Object, Row};
 use headwater_model::{Outcome, Pipeline};
 use headwater_store::{Body, StoreError};
 use headwater_wire::{Outbound, Response};
@@ -76,6 +76,11 @@ async fn read(origin: &Origin, row: &Row, class: Class) -> Result<Body, ReadErro
     let permit = origin.admission.admit(class, row.size, started).map_err(ReadError::Refused)?;
     let body = origin.store.read(row, 0..row.size).await;
     permit.end(origin.clock.monotonic());
+    if let Err(StoreError::Damaged(why)) = &body {
+        let Key { object, pipeline, .. } = &row.key;
+        tracing::error!(%pipeline, ?object, why, "stored bytes are damaged; publish them again or mask them");
+        origin.metrics.damaged(pipeline);
+    }
     Ok(body?)
 }
 

@@ -102,6 +102,12 @@ pub(super) const SHED: Metric =
 pub(super) const UTILIZATION: Metric =
     gauge("headwater_store_utilization", "", "how hard the store works; 1 is its target");
 
+pub(super) const DAMAGED_READS: Metric = counter(
+    "headwater_damaged_reads_total",
+    "reads",
+    &["pipeline"],
+    "reads of stored bytes that are not those that were stored; another pipeline's are served",
+);
 pub(super) const CMCD_REQUESTS: Metric = counter(
     "headwater_cmcd_requests_total",
     "requests",
@@ -125,6 +131,7 @@ pub const METRICS: &[Metric] = &[
     CACHE_REQUESTS,
     SHED,
     UTILIZATION,
+    DAMAGED_READS,
     CMCD_REQUESTS,
 ];
 
