@@ -78,9 +78,9 @@ sub vcl_backend_response {
         if (beresp.http.Age) {
             set beresp.ttl = beresp.ttl - std.duration(beresp.http.Age + "s", 1d) - 1s;
         }
-    } elsif (beresp.status == 503 && beresp.http.Headwater-Outcome == "shed") {
-        # Varnish keeps no 503 by itself.
-        set beresp.ttl = 5s;
+    } elsif ((beresp.status == 400 || beresp.status == 503) && beresp.http.Cache-Control ~ "max-age=[0-9]+") {
+        # By itself Varnish keeps none of these, whatever the origin says.
+        set beresp.ttl = std.duration(regsub(beresp.http.Cache-Control, "^.*max-age=([0-9]+).*$", "\1") + "s", 0s);
     }
     # What may not be kept is kept for a millisecond: those who have waited for it share it, and who comes next asks the
     # origin, again one for all. Never `beresp.uncacheable` here: Varnish would remember that there is nothing to wait
