@@ -1,6 +1,6 @@
 # Varnish in front of a Headwater origin: varnishd -f /path/to/varnish.vcl -a :80 -s malloc,8g
 # To be changed: the origin's address, who may purge. Start the origin with --surrogate-keys surrogate-key.
-# Written for Varnish 6.0 and later. Tested with 7.1.
+# Written for Varnish 7, tested with 7.1.
 vcl 4.1;
 
 import std;
@@ -43,6 +43,10 @@ sub vcl_recv {
     if (req.url ~ "^/[^/]+/[^/]+/event\.json(\?|$)") {
         return (pass);
     }
+    # One pipeline's own candidate, for debugging: never cached.
+    if (req.url ~ "^/[^/]+/[^/]+/@") {
+        return (pass);
+    }
     return (hash);
 }
 
@@ -67,33 +71,53 @@ sub vcl_backend_response {
     if (beresp.http.Surrogate-Key) {
         set beresp.http.X-Keys = "|" + regsuball(beresp.http.Surrogate-Key, " ", "|") + "|";
     }
-    # Where seconds are too coarse, the origin tells milliseconds.
+    # Where seconds are too coarse, the origin tells milliseconds. Behind another cache some of them have passed; its
+    # `Age` is rounded down.
     if (beresp.http.Headwater-Max-Age-Ms) {
         set beresp.ttl = std.duration(beresp.http.Headwater-Max-Age-Ms + "ms", 0s);
-    } elsif (beresp.status == 503 && beresp.http.Headwater-Outcome == "shed") {
-        # Varnish keeps no 503 by itself.
-        set beresp.ttl = 5s;
+        if (beresp.http.Age) {
+            set beresp.ttl = beresp.ttl - std.duration(beresp.http.Age + "s", 1d) - 1s;
+        }
+    } elsif ((beresp.status == 400 || beresp.status == 503) && beresp.http.Cache-Control ~ "max-age=[0-9]+") {
+        # By itself Varnish keeps none of these, whatever the origin says.
+        set beresp.ttl = std.duration(regsub(beresp.http.Cache-Control, "^.*max-age=([0-9]+).*$", "\1") + "s", 0s);
     }
+    # What may not be kept is kept for a millisecond: those who have waited for it share it, and who comes next asks the
+    # origin, again one for all. Never `beresp.uncacheable` here: Varnish would remember that there is nothing to wait
+    # for, and of a crowd that asks for a late segment each would be held at the origin.
     if (beresp.ttl <= 0s || beresp.http.Cache-Control ~ "no-store") {
-        # Not kept; and for a moment those who wait for the same do not queue behind each other. The next answer that
-        # may be kept is kept all the same.
-        set beresp.uncacheable = true;
-        set beresp.ttl = 1s;
+        set beresp.ttl = 1ms;
     }
     return (deliver);
 }
 
+# The origin cannot be reached. Those who have waited share that too.
 sub vcl_backend_error {
     set beresp.http.Retry-After = "1";
     set beresp.http.Cache-Control = "no-store";
-    set beresp.ttl = 0s;
-    set beresp.uncacheable = true;
+    set beresp.ttl = 1ms;
+    set beresp.grace = 0s;
+    set beresp.keep = 0s;
     return (deliver);
 }
 
 sub vcl_deliver {
     unset resp.http.X-Keys;
     unset resp.http.Surrogate-Key;
+    # To players and to caches behind this one: what is left of the lifetime, as if the origin had said so just now.
+    if (resp.http.Headwater-Max-Age-Ms) {
+        set resp.http.Headwater-Max-Age-Ms = std.integer(duration = obj.ttl * 1000.0);
+        set resp.http.Cache-Control = "max-age=" + std.integer(duration = obj.ttl);
+        set resp.http.X-Accel-Expires = std.integer(duration = obj.ttl - 1s);
+        if (obj.ttl < 1s) {
+            set resp.http.Cache-Control = "max-age=0";
+            set resp.http.X-Accel-Expires = "0";
+        }
+        if (obj.ttl <= 0s) {
+            set resp.http.Headwater-Max-Age-Ms = "0";
+        }
+        unset resp.http.Age;
+    }
     if (obj.hits > 0) {
         set resp.http.X-Cache = "HIT";
     } else {

@@ -125,9 +125,11 @@ fn outside<'a>(document: &Document, number: u64, wall: Timestamp) -> Option<Deci
     if number < document.start_number || after_end {
         let due = document.expected(number).millis_since(wall) - i128::from(document.early_guard_ms.0);
         // An event in overtime gets a later end: nobody may have cached that there is no segment by then.
-        let ttl =
-            if after_end && due > 0 { Millis(u64::try_from(due).unwrap_or(u64::MAX)).min(GONE_TTL) } else { GONE_TTL };
-        return Some(Decision::Refuse(Outcome::Never, Ttl::Seconds(ttl.0 / 1000)));
+        let ttl = match u64::try_from(due) {
+            Ok(due @ 1..) if after_end && due < GONE_TTL.0 => Ttl::Exact(Millis(due)),
+            _ => Ttl::Seconds(GONE_TTL.0 / 1000),
+        };
+        return Some(Decision::Refuse(Outcome::Never, ttl));
     }
     (document.expires(number) < wall).then_some(Decision::Refuse(Outcome::Expired, Ttl::Seconds(GONE_TTL.0 / 1000)))
 }

@@ -1,6 +1,7 @@
 //! The built-in test content as a packager would publish it, and an event that it fits.
 
-use headwater_media::content::{Clip, ClipRendition, Letter};
+use headwater_media::boxes::TopLevel;
+use headwater_media::content::{Clip, ClipRendition, Letter, fault};
 use serde_json::{Value, json};
 
 use super::event::{Event, NEXT, merge};
@@ -42,4 +43,15 @@ pub fn put(event: &Event, pipeline: &str, rendition: &ClipRendition, number: u64
 /// Publishes the init segment of `rendition`, by `pipeline`.
 pub fn put_init(event: &Event, pipeline: &str, rendition: &ClipRendition) -> http::Reply {
     http::put(format!("{}/@{pipeline}/{}/init.mp4", event.publish, rendition.id()), rendition.init())
+}
+
+/// The four CMAF chunks of segment `number` of a small rendition: everything up to the end of each `mdat`.
+pub fn chunks(number: u64) -> Vec<Vec<u8>> {
+    let segment = fault::chunked(&segment(&rendition("v180"), number), 12);
+    let boxes = TopLevel::new(&segment).map(|header| header.expect("sound boxes"));
+    let ends: Vec<usize> = boxes.filter(|header| header.is(b"mdat")).map(|header| header.end as usize).collect();
+    let begins = std::iter::once(0).chain(ends.iter().copied());
+    let chunks: Vec<Vec<u8>> = begins.zip(&ends).map(|(from, to)| segment[from..*to].to_vec()).collect();
+    assert_eq!((chunks.len(), chunks.concat()), (4, segment));
+    chunks
 }
