@@ -2,6 +2,7 @@
 //! does.
 
 mod crash;
+mod golden;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
