@@ -64,7 +64,7 @@ pub struct Metrics {
     selected: Handles<Pipeline, Counter>,
     defects: Handles<(Pipeline, DefectKind), Counter>,
     lateness: Handles<Pipeline, Histogram>,
-    damaged: Handles<Pipeline, Counter>,
+    damaged: Counter,
     cache_bytes: Gauge,
     /// Hits and misses of the live window, then of the DVR cache.
     caches: [Counter; 4],
@@ -93,7 +93,7 @@ impl Default for Metrics {
             selected: Handles::default(),
             defects: Handles::default(),
             lateness: Handles::default(),
-            damaged: Handles::default(),
+            damaged: counter(&table::DAMAGED_READS, &[]),
             cache_bytes: gauge(&table::CACHE_BYTES),
             caches: [("memory", "hit"), ("memory", "miss"), ("dvr", "hit"), ("dvr", "miss")]
                 .map(|(tier, result)| counter(&table::CACHE_REQUESTS, &[tier, result])),
@@ -191,10 +191,9 @@ impl Metrics {
         self.defects.with(&(pipeline.clone(), kind), make, |count| count.increment(1));
     }
 
-    /// Stored bytes of `pipeline` were found to be others than those that were stored.
-    pub fn damaged(&self, pipeline: &Pipeline) {
-        let make = || self.counter(&table::DAMAGED_READS, &[pipeline.as_str()]);
-        self.damaged.with(pipeline, make, |count| count.increment(1));
+    /// Stored bytes were found to be others than those that were stored.
+    pub fn damaged(&self) {
+        self.damaged.increment(1);
     }
 
     /// A segment was published so many milliseconds after `E(n)`.
@@ -256,7 +255,7 @@ mod tests {
         metrics.selected(Some(&pipeline));
         metrics.defect(&pipeline, DefectKind::Short);
         metrics.lateness(&pipeline, -40);
-        metrics.damaged(&pipeline);
+        metrics.damaged();
         metrics.store_duration("log", "read").record(second);
         metrics.caches(Caches { bytes: 1, window_hits: 2, ..Default::default() });
         let scrape = metrics.render();

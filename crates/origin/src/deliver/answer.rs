@@ -79,7 +79,7 @@ async fn read(origin: &Origin, row: &Row, class: Class) -> Result<Body, ReadErro
     if let Err(StoreError::Damaged(why)) = &body {
         let Key { object, pipeline, .. } = &row.key;
         tracing::error!(%pipeline, ?object, why, "stored bytes are damaged; publish them again or mask them");
-        origin.metrics.damaged(pipeline);
+        origin.metrics.damaged();
     }
     Ok(body?)
 }

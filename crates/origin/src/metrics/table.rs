@@ -105,7 +105,7 @@ pub(super) const UTILIZATION: Metric =
 pub(super) const DAMAGED_READS: Metric = counter(
     "headwater_damaged_reads_total",
     "reads",
-    &["pipeline"],
+    &[],
     "reads of stored bytes that are not those that were stored; another pipeline's are served",
 );
 pub(super) const CMCD_REQUESTS: Metric = counter(
