@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::shield::{KINDS, Kind, Shield};
 use crate::support::event::NEXT;
-use crate::support::{Event, eventually, get, let_pass};
+use crate::support::{self, Event, eventually, get, let_pass, put};
 use crate::{event_at, metric, now_ms, origin};
 
 /// The origin's answers so far.
@@ -14,10 +14,15 @@ const ANSWERS: &str = "headwater_responses_total{listener=\"deliver\"";
 /// Those that it holds now.
 const HELD: &str = "headwater_held_requests ";
 
+/// A segment of video.
+fn media() -> Vec<u8> {
+    support::media::segment(&support::media::rendition("v360"), NEXT)
+}
+
 #[test]
 fn a_crowd_costs_one_held_request() {
     const CROWD: usize = 100;
-    let server = origin();
+    let (server, media) = (origin(), media());
     for kind in KINDS {
         let shield = Shield::start(kind, &server);
         let name = format!("{kind:?}").to_lowercase();
@@ -32,10 +37,10 @@ fn a_crowd_costs_one_held_request() {
             // All others have come to the cache too.
             let_pass(Duration::from_millis(700));
             assert_eq!(metric(&server, HELD), 1.0, "{kind:?}");
-            event.put("a", next, "next").expect(201);
+            put(event.candidate("a", next), &media[..]).expect(201);
             crowd.into_iter().map(|one| one.join().expect("an answer")).collect()
         });
-        assert!(replies.iter().all(|reply| (reply.status, reply.text().as_str()) == (200, "next")), "{kind:?}");
+        assert!(replies.iter().all(|reply| reply.status == 200 && reply.body == media), "{kind:?}");
         assert_eq!(metric(&server, ANSWERS) - before, 1.0, "{kind:?}: requests at the origin");
     }
 }
@@ -43,7 +48,7 @@ fn a_crowd_costs_one_held_request() {
 #[test]
 fn a_crowd_that_waits_for_a_late_segment_costs_one_held_request_at_a_time() {
     const CROWD: usize = 40;
-    let server = origin();
+    let (server, media) = (origin(), media());
     for kind in KINDS {
         let shield = Shield::start(kind, &server);
         // Held for a second, then 404 with `max-age=0`; the segment comes in the fourth hold or so.
@@ -54,7 +59,7 @@ fn a_crowd_that_waits_for_a_late_segment_costs_one_held_request_at_a_time() {
         let viewer = || {
             eventually("the segment", || {
                 let reply = get(shield.segment(&event, NEXT));
-                (reply.status == 200).then(|| reply.text())
+                (reply.status == 200).then_some(reply.body)
             })
         };
         let most_held = std::thread::scope(|scope| {
@@ -64,8 +69,8 @@ fn a_crowd_that_waits_for_a_late_segment_costs_one_held_request_at_a_time() {
                 most = most.max(metric(&server, HELD));
                 let_pass(Duration::from_millis(50));
             }
-            event.put("a", NEXT, "late").expect(201);
-            assert!(crowd.into_iter().all(|one| one.join().expect("an answer") == "late"), "{kind:?}");
+            put(event.candidate("a", NEXT), &media[..]).expect(201);
+            assert!(crowd.into_iter().all(|one| one.join().expect("an answer") == media), "{kind:?}");
             most
         });
         let asked = metric(&server, ANSWERS) - before;

@@ -44,16 +44,16 @@ impl Shield {
                 Kind::Varnish => varnish(origin, free.port(), &folder),
                 Kind::TrafficServer => traffic_server(server.folder(), origin, free.port(), &folder),
             };
-            let mut program = Program::start(&mut start, &folder.join("log"));
-            let url = format!("http://{free}");
+            let program = Program::start(&mut start, &folder.join("log"));
+            let mut shield = Self { kind, url: format!("http://{free}"), program };
             let is_up = eventually("the cache answers or ends", || {
-                let up = request("GET", format!("{url}/live/none/event.json")).try_send().is_ok();
-                (up || program.ended().is_some()).then_some(up)
+                let up = request("GET", format!("{}/live/none/event.json", shield.url)).try_send().is_ok();
+                (up || shield.program.ended().is_some()).then_some(up)
             });
             if is_up {
-                return Self { kind, url, program };
+                return shield;
             }
-            eprintln!("{kind:?} ended: {}", program.said());
+            eprintln!("{kind:?} ended: {}", shield.program.said());
         }
         panic!("{kind:?} does not start");
     }
