@@ -6,6 +6,7 @@
 mod removal;
 mod sample;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,20 @@ impl Heard {
     #[must_use]
     pub fn all(&self) -> Vec<Notice> {
         self.0.lock().clone()
+    }
+
+    /// What was removed, and not published again since.
+    #[must_use]
+    pub fn removed(&self) -> HashSet<Key> {
+        let mut removed = HashSet::new();
+        for notice in &*self.0.lock() {
+            match notice {
+                Notice::Removed(key) => drop(removed.insert(key.clone())),
+                Notice::Published(row) => drop(removed.remove(&row.key)),
+                Notice::Entry(_) => {}
+            }
+        }
+        removed
     }
 
     fn rows(&self) -> Vec<Row> {

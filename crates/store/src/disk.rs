@@ -21,14 +21,20 @@ pub trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Creates a file that must not exist yet. The name is durable only after [`Disk::sync_dir`].
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
-    /// Opens a file that exists.
+    /// Opens a file that exists, to read it: works on a read-only volume too.
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Opens a file that exists, to change it.
+    fn open_to_repair(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Gives a file another name, in place of the file that had it. Durable only after [`Disk::sync_dir`].
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a name. Open handles stay readable.
     fn unlink(&self, name: &str) -> io::Result<()>;
     /// Makes created and removed names durable.
     fn sync_dir(&self) -> io::Result<()>;
     /// Bytes that can still be written.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Bytes of the whole volume.
+    fn total_bytes(&self) -> io::Result<u64>;
     /// Where this is, for messages.
     fn place(&self) -> String;
 }
@@ -46,6 +52,9 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts the file to `length`.
     fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Gives the space of `length` bytes from `offset` back: they read as zeros from now on, or, after a crash, perhaps
+    /// as before. The file keeps its length. `Unsupported` where the file system cannot.
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()>;
 }
 
 /// A directory of the real file system.
@@ -93,8 +102,16 @@ impl Disk for Directory {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(Plain(fs::File::open(self.at(name))?)))
+    }
+
+    fn open_to_repair(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let file = fs::OpenOptions::new().read(true).write(true).open(self.at(name))?;
         Ok(Arc::new(Plain(file)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.at(from), self.at(to))
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {
@@ -108,6 +125,11 @@ impl Disk for Directory {
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn total_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.path)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
     }
 
     fn place(&self) -> String {
@@ -150,6 +172,12 @@ impl File for Plain {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         self.0.set_len(length)
+    }
+
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
+        use rustix::fs::FallocateFlags;
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(&self.0, how, offset, length)?)
     }
 }
 

@@ -9,12 +9,14 @@
 mod bucket;
 mod committer;
 mod format;
+mod holes;
 mod index;
 mod plan;
 mod queue;
 mod read;
 mod reclaim;
 mod recover;
+mod room;
 mod scan;
 mod shelf;
 mod stats;
@@ -25,6 +27,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_model::event::Entry;
@@ -56,8 +59,12 @@ pub struct Options {
     pub dvr_bytes: u64,
     /// Bytes of the disk that publishes leave free, so that deletions and what has to be carried forward still fit.
     pub reserve_bytes: u64,
-    /// A bucket file takes no more records past this many bytes.
+    /// Bytes of a file that gives way when the volume is full to the last byte, so that expiry can go on.
+    pub ballast_bytes: u64,
+    /// A bucket file takes no more records past this many bytes, or a sixteenth of the volume.
     pub bucket_bytes: u64,
+    /// For this long after a start nothing is taken from the disk for its age.
+    pub expire_after: Duration,
     /// How long records and media outlive their retention: two segments, whose selection looks at them.
     pub grace: Millis,
     /// Hears of every commit.
@@ -70,8 +77,12 @@ impl Default for Options {
             window_bytes: 512 << 20,
             dvr_bytes: 256 << 20,
             reserve_bytes: 64 << 20,
+            // What is carried forward in one piece.
+            ballast_bytes: 4 << 20,
             // A thousand files to the TiB, and at most this much to scan for each class after a crash.
             bucket_bytes: 1 << 30,
+            // Long enough to see that a clock is wrong, short beside any retention.
+            expire_after: Duration::from_secs(15 * 60),
             // Two of the longest segments (contract §3).
             grace: Millis::from_seconds(120),
             observer: None,
@@ -131,8 +142,10 @@ impl Shared {
         }
     }
 
+    /// Retention goes by the wall clock, and by no more of it than has passed since the start: a clock that was set
+    /// back brings back what is still there, one that was set forward takes nothing.
     fn expiry(&self) -> Expiry {
-        Expiry { now: self.stamps.now(), grace: self.options.grace }
+        Expiry { now: self.stamps.now().min(self.clock.wall()), grace: self.options.grace }
     }
 }
 
@@ -175,10 +188,10 @@ impl Log {
             std::io::ErrorKind::WouldBlock => OpenError::Locked { place },
             _ => OpenError::Unreadable { place, error },
         })?;
-        let recovered = recover::recover(&disk, &options)?;
+        let mut recovered = recover::recover(&disk, &options)?;
         let shared = Arc::new(Shared {
             stamps: Stamps::new(Arc::clone(&clock), recovered.shelf.highest()),
-            index: RwLock::new(recovered.index),
+            index: RwLock::new(std::mem::take(&mut recovered.index)),
             window: Window::new(options.window_bytes),
             dvr: Dvr::new(options.dvr_bytes),
             queue: Queue::default(),
@@ -188,7 +201,7 @@ impl Log {
             clock,
             _lock: lock,
         });
-        let committer = Committer::new(Arc::clone(&shared), listener, recovered.shelf);
+        let committer = Committer::new(Arc::clone(&shared), listener, recovered);
         Ok((Arc::new(Self { shared, thread: Mutex::default() }), committer))
     }
 
@@ -206,7 +219,10 @@ impl Log {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
+        let (early_buckets, early_bytes) = shared.counters.early();
         Stats {
+            early_buckets,
+            early_bytes,
             disk_bytes: shared.counters.disk_bytes.load(Ordering::Relaxed),
             free_bytes: shared.disk.free_bytes().unwrap_or(0),
             window_bytes: shared.window.bytes() as u64,
@@ -272,7 +288,7 @@ impl Store for Log {
     }
 
     fn usage(&self, events: &[EventId]) -> Usage {
-        self.shared.index.read().usage(events, self.shared.stamps.now())
+        self.shared.index.read().usage(events, self.shared.expiry().now)
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {

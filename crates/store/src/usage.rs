@@ -42,9 +42,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A row counts from now on.
-    pub fn add(&mut self, row: &Row) {
-        self.close(second(row.published));
+    /// A row counts from `now` on.
+    pub fn add(&mut self, row: &Row, now: Timestamp) {
+        self.close(second(now));
         let Some(usage) = usage(row) else { return };
         if let Keep::Until(until) = row.keep {
             if second(until) < self.closed {
@@ -92,7 +92,7 @@ fn usage(row: &Row) -> Option<Usage> {
 }
 
 fn second(at: Timestamp) -> i64 {
-    i64::try_from(at.nanos().div_euclid(1_000_000_000)).unwrap_or(i64::MAX)
+    at.nanos().div_euclid(1_000_000_000).clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 #[cfg(test)]
@@ -121,10 +121,10 @@ mod tests {
     fn media_counts_until_it_expires() {
         let mut ledger = Ledger::default();
         let (one, two) = (row(1, 100, 10, 20), row(2, 50, 11, 30));
-        ledger.add(&one);
-        ledger.add(&two);
+        ledger.add(&one, one.published);
+        ledger.add(&two, two.published);
         assert_eq!([at(&ledger, 20), at(&ledger, 21), at(&ledger, 31)], [(2, 150), (1, 50), (0, 0)]);
-        ledger.add(&row(3, 7, 25, 40));
+        ledger.add(&row(3, 7, 25, 40), Timestamp::from_seconds(25));
         assert_eq!(at(&ledger, 25), (2, 57));
         ledger.remove(&one);
         assert_eq!(at(&ledger, 25), (2, 57), "what has expired is given back once");
@@ -136,14 +136,14 @@ mod tests {
     fn what_is_replaced_or_removed_is_given_back() {
         let mut ledger = Ledger::default();
         let old = row(1, 100, 10, 20);
-        ledger.add(&old);
+        ledger.add(&old, Timestamp::from_seconds(10));
         let removed = old.removed(Digest(0));
-        ledger.add(&removed);
+        ledger.add(&removed, Timestamp::from_seconds(10));
         ledger.remove(&old);
         assert_eq!(at(&ledger, 10), (0, 0));
         let standing = Row { keep: Keep::Standing, key: loose("x.mpd", "a"), ..old };
         ledger.remove(&removed);
-        ledger.add(&standing);
+        ledger.add(&standing, Timestamp::from_seconds(10));
         assert_eq!(at(&ledger, 1_000_000), (1, 100), "what stands never expires");
     }
 }

@@ -54,6 +54,10 @@ pub enum Call {
     Create,
     /// [`Disk::unlink`].
     Unlink,
+    /// [`Disk::rename`].
+    Rename,
+    /// [`File::punch`].
+    Punch,
     /// [`Disk::sync_dir`].
     SyncDir,
 }
@@ -183,7 +187,7 @@ impl State {
     }
 
     fn free(&self) -> u64 {
-        let used: u64 = self.names.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum();
+        let used: u64 = self.names.values().map(|inode| self.inodes[*inode].used()).sum();
         self.capacity.saturating_sub(used)
     }
 
@@ -201,6 +205,7 @@ impl State {
         for inode in inodes.iter_mut() {
             inode.settle(random, Settling::ByChance);
             inode.seen = inode.durable.clone();
+            inode.forget_holes();
         }
         let uncertain: Vec<String> = names.keys().chain(durable_names.keys()).cloned().collect();
         for name in uncertain {
@@ -261,6 +266,21 @@ impl Disk for Simulated {
         Ok(Arc::new(Handle { state: Arc::clone(&self.state), inode, process: state.process }))
     }
 
+    fn open_to_repair(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let process = state.process;
+        if let Fate::Fails = state.call(Call::Rename, process)? {
+            return Err(failed());
+        }
+        let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
     fn unlink(&self, name: &str) -> io::Result<()> {
         let mut state = self.state.lock();
         let process = state.process;
@@ -283,6 +303,10 @@ impl Disk for Simulated {
 
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(self.state.lock().free())
+    }
+
+    fn total_bytes(&self) -> io::Result<u64> {
+        Ok(self.state.lock().capacity)
     }
 
     fn place(&self) -> String {
@@ -371,6 +395,15 @@ impl File for Handle {
         let inode = &mut state.inodes[self.inode];
         inode.seen.resize(length as usize, 0);
         inode.pending.push(Change::Length(length as usize));
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if let Fate::Fails = state.call(Call::Punch, self.process)? {
+            return Err(failed());
+        }
+        state.inodes[self.inode].punch(offset as usize, length as usize);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! One bucket file while it takes records and after: append, sync, roll back, seal. Must never sync again after a
 //! failed sync, and never append behind bytes whose fate is unknown: who sees an error here seals or drops the bucket.
 
+use std::collections::HashSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use headwater_model::row::{Digest, Keep};
+use headwater_model::row::{Digest, Keep, Key};
 use headwater_model::{Millis, Timestamp};
 
 use super::format::{self, BLOCK, Class, Extent, FILE_HEADER_BYTES, Facts, FileHeader, GRAIN, Head, Record, Trailer};
@@ -66,6 +67,12 @@ pub(crate) struct Bucket {
     pub(crate) length: u64,
     /// Where the append in progress ends.
     written: u64,
+    /// Whether a footer tells of all that lies in it: then no scan needs its payloads, and parts of it may be freed.
+    pub(crate) sealed: bool,
+    /// Bytes of it whose space was given back.
+    pub(crate) freed: u64,
+    /// Objects of which it has a record that took the place of one in another bucket.
+    pub(crate) replaces: HashSet<Key>,
     /// Everything durable in it, in the order of the file.
     pub(crate) records: Vec<Arc<Stored>>,
     /// No row in it, and none that one of it replaced, is kept past this.
@@ -87,6 +94,9 @@ impl Bucket {
             file: Some(file),
             length: 0,
             written: 0,
+            sealed: false,
+            freed: 0,
+            replaces: HashSet::new(),
             records: vec![],
             expires: Timestamp::MIN,
             looked,
@@ -96,7 +106,19 @@ impl Bucket {
     /// A bucket found at start.
     pub(crate) fn found(header: FileHeader, length: u64) -> Self {
         let (looked, highest) = (header.created, header.created);
-        Self { header, highest, file: None, length, written: length, records: vec![], expires: Timestamp::MIN, looked }
+        Self {
+            header,
+            highest,
+            file: None,
+            length,
+            written: length,
+            sealed: false,
+            freed: 0,
+            replaces: HashSet::new(),
+            records: vec![],
+            expires: Timestamp::MIN,
+            looked,
+        }
     }
 
     /// Whether the name has still to be made durable.
@@ -173,7 +195,9 @@ impl Bucket {
     /// only slower to open, so that an error here is no loss.
     pub(crate) fn seal(&mut self, now: Timestamp) -> io::Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        self.write_footer(&*file, now)
+        self.write_footer(&*file, now)?;
+        self.sealed = true;
+        Ok(())
     }
 
     /// Writes the footer behind the records.

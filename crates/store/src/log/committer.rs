@@ -7,10 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
+use super::holes::Holes;
 use super::index::Expiry;
 use super::plan::{Plan, View, Work};
 use super::queue::Gathered;
 use super::reclaim::{Freeing, Reclaim};
+use super::recover::Recovered;
+use super::room::Ballast;
 use super::shelf::{Origin, Shelf};
 use super::stats::Commit;
 use crate::{Listener, Notice, StoreError};
@@ -25,13 +28,21 @@ pub struct Committer {
     pub(super) shelf: Shelf,
     pub(super) reclaim: Option<Reclaim>,
     pub(super) freeing: Option<Freeing>,
+    pub(super) holes: Holes,
+    pub(super) ballast: Ballast,
     /// No tending before this moment of the monotonic clock: the last attempt failed.
     pub(super) rest_until: Duration,
+    /// Nothing expires before this moment of the monotonic clock, so that a wall clock that is wrong can be set right.
+    pub(super) expire_from: Duration,
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, listener: Arc<dyn Listener>, shelf: Shelf) -> Self {
-        let committer = Self { shared, listener, shelf, reclaim: None, freeing: None, rest_until: Duration::ZERO };
+    pub(super) fn new(shared: Arc<Shared>, listener: Arc<dyn Listener>, recovered: Recovered) -> Self {
+        let Recovered { shelf, holes, .. } = recovered;
+        let (reclaim, freeing, rest_until) = (None, None, Duration::ZERO);
+        let expire_from = shared.clock.monotonic() + shared.options.expire_after;
+        let ballast = Ballast::find(&*shared.disk);
+        let committer = Self { shared, listener, shelf, reclaim, freeing, holes, ballast, rest_until, expire_from };
         committer.count();
         committer
     }
@@ -106,12 +117,14 @@ impl Committer {
             }
         };
         let mut pushed_out = Vec::with_capacity(stored.len());
+        let now = self.expiry().now;
         let mut index = self.shared.index.write();
-        stored.iter().for_each(|stored| pushed_out.push(index.apply(stored)));
+        stored.iter().for_each(|stored| pushed_out.push(index.apply(stored, now)));
         drop(index);
         for (stored, pushed_out) in stored.iter().zip(pushed_out) {
-            if let Some(before) = pushed_out.row {
-                self.shelf.outlive(stored.bucket, &before);
+            pushed_out.records().for_each(|gone| self.holes.add(gone));
+            if let Some(before) = &pushed_out.row {
+                self.shelf.outlive(stored, before);
                 self.shared.window.remove(before.stamp);
             }
         }
@@ -131,7 +144,7 @@ impl Committer {
     }
 
     pub(super) fn expiry(&self) -> Expiry {
-        Expiry { now: self.shared.stamps.now(), grace: self.shared.options.grace }
+        self.shared.expiry()
     }
 
     /// Publishes the numbers that only the committer knows.
@@ -153,6 +166,9 @@ impl Drop for Committer {
 pub(super) fn store_error(error: &std::io::Error) -> StoreError {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full(error.to_string()),
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::Unavailable(format!(
+            "the data volume is read-only ({error}); look for disk errors in the kernel's log and remount it read-write"
+        )),
         _ => StoreError::Unavailable(error.to_string()),
     }
 }

@@ -28,6 +28,9 @@ pub(crate) const TRAILER_BYTES: usize = 64;
 /// Longest meta that is believed: an event entry with every limit used up stays far below it.
 pub(crate) const META_MAX: u32 = 16 << 20;
 
+/// Smaller payloads are not punched out of their bucket when they no longer count.
+pub(crate) const HOLE_BYTES_MIN: u64 = 2 * BLOCK;
+
 const FILE_MAGIC: [u8; 8] = *b"HeadwLog";
 pub(crate) const RECORD_MAGIC: [u8; 8] = *b"HwRecord";
 const FOOTER_MAGIC: [u8; 8] = *b"HwFooter";

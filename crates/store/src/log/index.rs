@@ -36,8 +36,15 @@ struct Objects {
 pub(crate) struct PushedOut {
     /// The row whose place was taken.
     pub(crate) row: Option<Arc<Stored>>,
-    /// Held only to be dropped outside of the lock: all rows of an event are many.
-    _event: Option<Objects>,
+    /// All rows of an event that was deleted. To be dropped outside of the lock: they are many.
+    event: Option<Objects>,
+}
+
+impl PushedOut {
+    /// The records that count no longer.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Arc<Stored>> {
+        self.row.iter().chain(self.event.iter().flat_map(Objects::records))
+    }
 }
 
 impl Index {
@@ -63,11 +70,11 @@ impl Index {
         self.ended.contains_key(&event)
     }
 
-    /// Takes in a durable record that is newer than all before it.
-    pub(crate) fn apply(&mut self, stored: &Arc<Stored>) -> PushedOut {
+    /// Takes in a durable record that is newer than all before it. What has expired `now` is not counted as used.
+    pub(crate) fn apply(&mut self, stored: &Arc<Stored>, now: Timestamp) -> PushedOut {
         match &stored.record {
-            Record::Row(row) => PushedOut { row: self.put(&row.key, stored), _event: None },
-            Record::Removal { key, .. } => PushedOut { row: self.take(key), _event: None },
+            Record::Row(row) => PushedOut { row: self.put(&row.key, stored, now), event: None },
+            Record::Removal { key, .. } => PushedOut { row: self.take(key), event: None },
             Record::Entry { entry, ended, horizon } => {
                 let (tenant, name) = entry.names();
                 self.entries.insert((tenant.clone(), name.clone()), Arc::clone(stored));
@@ -75,7 +82,7 @@ impl Index {
                 self.ended.insert(*id, *horizon);
                 let event = self.events.remove(id);
                 self.rows -= event.as_ref().map_or(0, Objects::count);
-                PushedOut { row: None, _event: event }
+                PushedOut { row: None, event }
             }
             Record::Void { .. } | Record::Mark => PushedOut::default(),
         }
@@ -92,10 +99,10 @@ impl Index {
     }
 
     /// The same record lies elsewhere now.
-    pub(crate) fn relocate(&mut self, from: &Stored, to: &Arc<Stored>) {
+    pub(crate) fn relocate(&mut self, from: &Stored, to: &Arc<Stored>, now: Timestamp) {
         if self.is_current(from) {
             match &to.record {
-                Record::Row(row) => drop(self.put(&row.key, to)),
+                Record::Row(row) => drop(self.put(&row.key, to, now)),
                 Record::Entry { entry, .. } => {
                     let (tenant, name) = entry.names();
                     self.entries.insert((tenant.clone(), name.clone()), Arc::clone(to));
@@ -120,7 +127,7 @@ impl Index {
         self.ended.retain(|_, horizon| *horizon >= oldest);
     }
 
-    fn put(&mut self, key: &Key, stored: &Arc<Stored>) -> Option<Arc<Stored>> {
+    fn put(&mut self, key: &Key, stored: &Arc<Stored>, now: Timestamp) -> Option<Arc<Stored>> {
         let objects = self.events.entry(key.event).or_default();
         let before = match &key.object {
             Object::Segment { rendition, number } => {
@@ -137,7 +144,7 @@ impl Index {
             object => objects.others.insert((object.clone(), key.pipeline.clone()), Arc::clone(stored)),
         };
         before.as_deref().and_then(row).into_iter().for_each(|row| objects.ledger.remove(row));
-        row(stored).into_iter().for_each(|row| objects.ledger.add(row));
+        row(stored).into_iter().for_each(|row| objects.ledger.add(row, now));
         self.rows += usize::from(before.is_none());
         before
     }
@@ -218,6 +225,10 @@ impl Index {
 }
 
 impl Objects {
+    fn records(&self) -> impl Iterator<Item = &Arc<Stored>> {
+        self.segments.values().flat_map(BTreeMap::values).flatten().chain(self.others.values())
+    }
+
     fn count(&self) -> usize {
         let segments = self.segments.values().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>();
         segments + self.others.len()

@@ -70,7 +70,7 @@ impl Shared {
 
     /// Where the bytes of `row` lie; `None` if they were replaced or removed, or have expired.
     fn locate(&self, row: &Row) -> Option<Arc<Stored>> {
-        let expiry = super::index::Expiry { now: self.stamps.now(), grace: self.options.grace };
+        let expiry = self.expiry();
         let index = self.index.read();
         let stored = index.current(&row.key)?;
         let current = index::row(stored)?;
@@ -84,6 +84,10 @@ fn damage(error: &io::Error, stored: &Stored) -> StoreError {
     let place = format!("{} at {}", file_name(stored.bucket), stored.extent.payload);
     match error.kind() {
         io::ErrorKind::InvalidData => StoreError::Damaged(format!("{place}: wrong checksum")),
+        // A sector that cannot be read gives the same on a retry.
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            StoreError::Damaged(format!("{place}: {error}"))
+        }
         io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => StoreError::Damaged(format!("{place}: {error}")),
         _ => StoreError::Unavailable(format!("{place}: {error}")),
     }

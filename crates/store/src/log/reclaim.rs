@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use headwater_model::Timestamp;
+use headwater_model::row::Keep;
 
 use super::bucket::{Bucket, Draft, Stored};
 use super::committer::Committer;
@@ -39,6 +40,8 @@ pub(super) struct Freeing {
 /// A bucket on its way out.
 pub(super) struct Reclaim {
     bucket: u64,
+    /// Whether it goes before its time: its media is dropped though it has not expired.
+    early: bool,
     /// Records before this one are dealt with.
     next: usize,
 }
@@ -57,17 +60,33 @@ impl Committer {
         let done = match self.reclaim.take() {
             Some(reclaim) => self.advance(reclaim),
             None if self.shelf.seal_one(now) => Ok(true),
-            None => {
-                self.reclaim = self.next_due(now).map(|bucket| Reclaim { bucket, next: 0 });
-                Ok(self.reclaim.is_some())
-            }
+            None => self.next(now),
         };
         self.count();
+        if done.as_ref().is_err_and(|error| self.give_up_ballast(error)) {
+            return true;
+        }
         done.unwrap_or_else(|error| {
             tracing::warn!(%error, "reclaiming a bucket failed; it is tried again");
             self.rest_until = self.shared.clock.monotonic() + REST;
             false
         })
+    }
+
+    /// What to do next: whole buckets whose time is over, holes in others, and what has to make room.
+    fn next(&mut self, now: Timestamp) -> io::Result<bool> {
+        let start = |bucket, early| Reclaim { bucket, early, next: 0 };
+        let may_expire = self.shared.clock.monotonic() >= self.expire_from;
+        if let Some(bucket) = may_expire.then(|| self.next_due(now)).flatten() {
+            self.reclaim = Some(start(bucket, false));
+            return Ok(true);
+        }
+        if self.holes.punch(&*self.shared.disk, &mut self.shelf)? {
+            return Ok(true);
+        }
+        self.restore_ballast();
+        self.reclaim = self.next_early().map(|bucket| start(bucket, true));
+        Ok(self.reclaim.is_some())
     }
 
     fn next_due(&mut self, now: Timestamp) -> Option<u64> {
@@ -76,12 +95,13 @@ impl Committer {
     }
 
     fn is_due(&mut self, id: u64, now: Timestamp) -> bool {
+        let expiry = self.expiry();
         let Some(bucket) = self.shelf.buckets.get_mut(&id) else { return false };
         if bucket.records.is_empty() {
             return true;
         }
         if bucket.header.class != Class::STANDING && bucket.expires > Timestamp::MIN {
-            return now > bucket.expires;
+            return expiry.now > bucket.expires;
         }
         if now.nanos_since(bucket.looked) < LOOK_EVERY {
             return false;
@@ -98,21 +118,53 @@ impl Committer {
 
     /// Deals with the next records of a bucket, or removes it when all are dealt with.
     fn advance(&mut self, reclaim: Reclaim) -> io::Result<bool> {
-        let Reclaim { bucket: id, next } = reclaim;
+        let Reclaim { bucket: id, early, next } = reclaim;
         let piece = self.shelf.buckets.get(&id).map(|bucket| piece(bucket, next)).unwrap_or_default();
         if piece.is_empty() {
             // The bucket stays in place, and is found again, if one of these fails.
+            self.settle_replaced(id)?;
             self.shelf.mark_before_discarding(id, self.shared.stamps.now())?;
+            let records = self.shelf.buckets.get(&id).map(|bucket| bucket.records.clone()).unwrap_or_default();
             let file = self.shelf.discard(id)?;
+            self.forget(&records);
             self.freeing = file.and_then(|file| Some(Freeing { length: file.length().ok()?, file }));
             let oldest = self.shelf.buckets.keys().next().copied().unwrap_or(u64::MAX);
             self.shared.index.write().forget_ended(oldest);
             return Ok(true);
         }
         let count = piece.len();
-        self.carry_or_forget(id, &piece)?;
-        self.reclaim = Some(Reclaim { bucket: id, next: next + count });
+        self.carry_or_forget(id, early, &piece)?;
+        self.reclaim = Some(Reclaim { bucket: id, early, next: next + count });
         Ok(true)
+    }
+
+    /// Sees to it that no row which a record of the bucket replaced is back after a restart, though the bucket goes
+    /// before its time or the clock is set back: its object is removed, or what has replaced it since stays as long as
+    /// this bucket would have.
+    fn settle_replaced(&mut self, id: u64) -> io::Result<()> {
+        let Some(bucket) = self.shelf.buckets.get(&id) else { return Ok(()) };
+        let expires = bucket.expires;
+        let index = self.shared.index.read();
+        let (mut removals, mut hidden, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        for key in bucket.replaces.iter().filter(|key| !index.is_ended(key.event)) {
+            match index.current(key) {
+                Some(stored) if stored.bucket != id => later.push((stored.bucket, key.clone())),
+                current => {
+                    hidden.extend(current.cloned());
+                    let record = Record::Removal { key: key.clone(), horizon: self.shelf.horizon() };
+                    removals.push(Draft::bare(record, self.shared.stamps.next()));
+                }
+            }
+        }
+        drop(index);
+        let now = self.shared.stamps.now();
+        let done =
+            if removals.is_empty() { Ok(()) } else { self.shelf.append(&removals, Origin::Carried, now).map(drop) };
+        self.shared.stamps.settle();
+        done?;
+        self.forget(&hidden);
+        later.into_iter().for_each(|(bucket, key)| self.shelf.stands_for(bucket, key, expires));
+        Ok(())
     }
 
     /// Cuts off a piece; when the last handle closes, the system frees the rest.
@@ -124,8 +176,8 @@ impl Committer {
         }
     }
 
-    fn carry_or_forget(&mut self, id: u64, piece: &[Arc<Stored>]) -> io::Result<()> {
-        let (needed, rest): (Vec<_>, Vec<_>) = piece.iter().partition(|stored| self.is_needed(id, stored));
+    fn carry_or_forget(&mut self, id: u64, early: bool, piece: &[Arc<Stored>]) -> io::Result<()> {
+        let (needed, rest): (Vec<_>, Vec<_>) = piece.iter().partition(|stored| self.is_needed(id, early, stored));
         let (mut sources, mut drafts, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for stored in needed {
             match self.copy(stored) {
@@ -139,19 +191,30 @@ impl Committer {
         }
         let now = self.shared.stamps.now();
         let carried = if drafts.is_empty() { Vec::new() } else { self.shelf.append(&drafts, Origin::Carried, now)? };
+        let now = self.expiry().now;
         let mut index = self.shared.index.write();
-        sources.iter().zip(&carried).for_each(|(from, to)| index.relocate(from, to));
-        let removed: Vec<Notice> =
-            rest.into_iter().chain(lost).filter_map(|stored| index.forget(stored)).map(Notice::Removed).collect();
+        sources.iter().zip(&carried).for_each(|(from, to)| index.relocate(from, to, now));
         drop(index);
-        self.announce(&removed);
+        // What goes before its time is there until the file is gone: a deletion of it meanwhile is no less of one.
+        if !early {
+            self.forget(rest.into_iter().chain(lost));
+        }
         Ok(())
     }
 
+    fn forget<'a>(&self, records: impl IntoIterator<Item = &'a Arc<Stored>>) {
+        let mut index = self.shared.index.write();
+        let removed = records.into_iter().filter_map(|stored| index.forget(stored)).map(Notice::Removed);
+        let removed: Vec<Notice> = removed.collect();
+        drop(index);
+        self.announce(&removed);
+    }
+
     /// Whether `stored`, in the bucket `id` that goes, still counts.
-    fn is_needed(&self, id: u64, stored: &Stored) -> bool {
+    fn is_needed(&self, id: u64, early: bool, stored: &Stored) -> bool {
         let current = self.shared.index.read().is_current(stored);
         match &stored.record {
+            Record::Row(row) if early => current && row.keep == Keep::Standing,
             Record::Row(row) => current && self.expiry().keeps(row),
             Record::Removal { horizon, .. } | Record::Void { horizon, .. } => self.shelf.reaches(*horizon, id),
             Record::Mark => false,

@@ -12,7 +12,9 @@ use super::bucket::{Bucket, Stored};
 use super::format::{
     self, BLOCK, FILE_HEADER_BYTES, FileHeader, NoHeader, Record, TRAILER_BYTES, Trailer, file_id, file_name,
 };
+use super::holes::Holes;
 use super::index::Index;
+use super::room;
 use super::scan::scan;
 use super::shelf::Shelf;
 use super::{OpenError, Options};
@@ -22,6 +24,7 @@ use crate::disk::{Disk, File};
 pub(super) struct Recovered {
     pub(super) shelf: Shelf,
     pub(super) index: Index,
+    pub(super) holes: Holes,
 }
 
 /// Reads every bucket of `disk`.
@@ -29,7 +32,8 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recover
     let unreadable = |error: io::Error| OpenError::Unreadable { place: disk.place(), error };
     let ids: Vec<u64> = disk.list().map_err(unreadable)?.iter().filter_map(|name| file_id(name)).collect();
     let next_id = ids.iter().max().map_or(1, |id| id + 1);
-    let mut shelf = Shelf::new(Arc::clone(disk), options.grace, options.bucket_bytes, next_id);
+    let bucket_bytes = room::bucket_bytes(options.bucket_bytes, disk.total_bytes().map_err(unreadable)?);
+    let mut shelf = Shelf::new(Arc::clone(disk), options.grace, bucket_bytes, next_id);
     for id in ids {
         let unreadable =
             |error: io::Error| OpenError::Unreadable { place: format!("{}/{}", disk.place(), file_name(id)), error };
@@ -41,7 +45,8 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recover
     disk.sync_dir().map_err(unreadable)?;
     drop_voids(&mut shelf);
     let index = fold(&mut shelf);
-    Ok(Recovered { shelf, index })
+    let holes = holes(&shelf, &index);
+    Ok(Recovered { shelf, index, holes })
 }
 
 /// What became of a file.
@@ -63,7 +68,7 @@ impl Found {
 }
 
 fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
-    let file = disk.open(&file_name(id))?;
+    let file = disk.open_to_repair(&file_name(id))?;
     let length = file.length()?;
     let mut first = [0; FILE_HEADER_BYTES];
     if length >= FILE_HEADER_BYTES as u64 {
@@ -111,6 +116,7 @@ fn by_footer(file: &dyn File, header: &FileHeader, length: u64, options: &Option
         bucket.note(Arc::new(Stored { record, stamp, digest, bucket: header.id, extent }), options.grace);
     }
     bucket.highest = bucket.highest.max(trailer.sealed);
+    bucket.sealed = true;
     Ok(Some(bucket))
 }
 
@@ -148,8 +154,9 @@ fn by_scan(
     rewrite(&**file, scanned.durable, scanned.end)?;
     file.sync_data()?;
     // A full disk may refuse the footer: the bucket is complete without it.
-    if let Err(error) = bucket.write_footer(&**file, Timestamp::MIN) {
-        tracing::warn!(file = name, %error, "no footer could be written; the next start scans again");
+    match bucket.write_footer(&**file, Timestamp::MIN) {
+        Ok(()) => bucket.sealed = true,
+        Err(error) => tracing::warn!(file = name, %error, "no footer could be written; the next start scans again"),
     }
     Ok(Found::Bucket(Box::new(bucket)))
 }
@@ -167,6 +174,14 @@ fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
         at = end;
     }
     Ok(())
+}
+
+/// What no longer counts and may still take space.
+fn holes(shelf: &Shelf, index: &Index) -> Holes {
+    let mut holes = Holes::default();
+    let records = shelf.buckets.values().flat_map(|bucket| &bucket.records);
+    records.filter(|stored| !index.is_current(stored)).for_each(|stored| holes.add(stored));
+    holes
 }
 
 /// Drops what was written by commits that failed.
@@ -203,8 +218,8 @@ fn fold(shelf: &mut Shelf) -> Index {
     }
     let mut index = Index::default();
     for stored in by_stamp.values() {
-        if let Some(before) = index.apply(stored).row {
-            shelf.outlive(stored.bucket, &before);
+        if let Some(before) = index.apply(stored, Timestamp::MIN).row {
+            shelf.outlive(stored, &before);
         }
     }
     let oldest = shelf.buckets.keys().next().copied().unwrap_or(u64::MAX);

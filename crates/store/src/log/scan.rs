@@ -7,7 +7,7 @@ use headwater_model::row::Digest;
 use twox_hash::XxHash3_128;
 
 use super::bucket::Stored;
-use super::format::{BLOCK, Extent, FileHeader, GRAIN, HEAD_BYTES, Head, RECORD_MAGIC, Record};
+use super::format::{BLOCK, Extent, FileHeader, GRAIN, HEAD_BYTES, HOLE_BYTES_MIN, Head, RECORD_MAGIC, Record};
 use crate::disk::File;
 
 /// Read at once when looking for the next record past damage, and when verifying a payload.
@@ -42,8 +42,15 @@ pub(super) fn scan(file: &dyn File, header: &FileHeader, length: u64) -> io::Res
         let Candidate { head, record, extent, follows } = candidate;
         if extent.offset < durable {
             scanned.damaged |= !follows;
-        } else if !follows || !verified(file, &head, extent, length)? {
+        } else if !follows {
             break;
+        } else {
+            match payload(file, &head, extent, length)? {
+                Payload::Whole => {}
+                // Of media that no longer counts, in a bucket that was sealed: what follows it is none the worse.
+                Payload::Hole => continue,
+                Payload::Wrong => break,
+            }
         }
         scanned.end = extent.end;
         scanned.records.push(Stored { record, stamp: head.stamp, digest: head.digest, bucket: header.id, extent });
@@ -116,21 +123,37 @@ fn search(file: &dyn File, seed: u64, from: u64, length: u64) -> io::Result<Opti
     Ok(None)
 }
 
-fn verified(file: &dyn File, head: &Head, extent: Extent, length: u64) -> io::Result<bool> {
+/// What lies where a payload should.
+enum Payload {
+    Whole,
+    /// Its whole blocks are zero and should not be: its space was given back.
+    Hole,
+    Wrong,
+}
+
+fn payload(file: &dyn File, head: &Head, extent: Extent, length: u64) -> io::Result<Payload> {
     if head.payload == 0 {
-        return Ok(true);
+        return Ok(Payload::Whole);
     }
     let end = extent.payload.saturating_add(head.payload);
     if end > length {
-        return Ok(false);
+        return Ok(Payload::Wrong);
     }
     let (mut at, mut hasher) = (extent.payload, XxHash3_128::new());
+    let blocks = end / BLOCK * BLOCK;
+    let mut hole = head.payload >= HOLE_BYTES_MIN;
     let mut bytes = vec![0; head.payload.min(PIECE_BYTES) as usize];
     while at < end {
         let piece = &mut bytes[..(end - at).min(PIECE_BYTES) as usize];
         file.read_at(piece, at)?;
         hasher.write(piece);
+        let in_blocks = blocks.saturating_sub(at).min(piece.len() as u64) as usize;
+        hole = hole && piece[..in_blocks].iter().all(|byte| *byte == 0);
         at += piece.len() as u64;
     }
-    Ok(Digest(hasher.finish_128()) == head.digest)
+    Ok(match Digest(hasher.finish_128()) == head.digest {
+        true => Payload::Whole,
+        false if hole => Payload::Hole,
+        false => Payload::Wrong,
+    })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use headwater_model::row::Key;
 use headwater_model::{Millis, Timestamp};
 
 use super::bucket::{Bucket, Draft, Stored, is_full};
@@ -37,6 +38,11 @@ impl Shelf {
     pub(crate) fn new(disk: Arc<dyn Disk>, grace: Millis, bytes_max: u64, first_id: u64) -> Self {
         let (buckets, open, voids) = Default::default();
         Self { disk, buckets, open, next_id: first_id, grace, bytes_max, voids }
+    }
+
+    /// Bytes after which a bucket is sealed.
+    pub(crate) fn bucket_bytes(&self) -> u64 {
+        self.bytes_max
     }
 
     /// The highest bucket that can hold anything written up to now.
@@ -172,7 +178,7 @@ impl Shelf {
         }
     }
 
-    fn seal(&mut self, id: u64, now: Timestamp) {
+    pub(crate) fn seal(&mut self, id: u64, now: Timestamp) {
         let Some(bucket) = self.buckets.get_mut(&id) else { return };
         self.open.remove(&bucket.header.class);
         if let Err(error) = bucket.seal(now) {
@@ -195,7 +201,7 @@ impl Shelf {
     /// Removes a bucket and its name for good; the file, whose space is still to be freed.
     pub(crate) fn discard(&mut self, id: u64) -> io::Result<Option<Arc<dyn File>>> {
         let name = super::format::file_name(id);
-        let file = self.disk.open(&name).ok();
+        let file = self.disk.open_to_repair(&name).ok();
         match self.disk.unlink(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -205,11 +211,25 @@ impl Shelf {
         Ok(file)
     }
 
-    /// Keeps `bucket` for as long as the row that one of its records replaced: else the old row would be back once
+    /// Keeps the bucket of `by` for as long as the row that it replaced: else the old row would be back once
     /// its successor is gone.
-    pub(crate) fn outlive(&mut self, bucket: u64, replaced: &Stored) {
-        if let (Some(bucket), Some(expires)) = (self.buckets.get_mut(&bucket), replaced.expires(self.grace)) {
+    pub(crate) fn outlive(&mut self, by: &Stored, replaced: &Stored) {
+        let (Some(bucket), Some(expires)) = (self.buckets.get_mut(&by.bucket), replaced.expires(self.grace)) else {
+            return;
+        };
+        bucket.expires = bucket.expires.max(expires);
+        if let Record::Row(row) = &replaced.record
+            && replaced.bucket != by.bucket
+        {
+            bucket.replaces.insert(row.key.clone());
+        }
+    }
+
+    /// `bucket` has the record of `key` that hides older ones until `expires`.
+    pub(crate) fn stands_for(&mut self, bucket: u64, key: Key, expires: Timestamp) {
+        if let Some(bucket) = self.buckets.get_mut(&bucket) {
             bucket.expires = bucket.expires.max(expires);
+            bucket.replaces.insert(key);
         }
     }
 
@@ -225,7 +245,7 @@ impl Shelf {
 
     /// Bytes of records on the disk.
     pub(crate) fn bytes(&self) -> u64 {
-        self.buckets.values().map(|bucket| bucket.length).sum()
+        self.buckets.values().map(|bucket| bucket.length.saturating_sub(bucket.freed)).sum()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Numbers of a log, for the status page and the metrics.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a log holds at a moment.
@@ -16,6 +16,10 @@ pub struct Stats {
     pub dvr_bytes: u64,
     /// Bucket files.
     pub buckets: u64,
+    /// Buckets that went before their time since the start, because the volume was nearly full.
+    pub early_buckets: u64,
+    /// Bytes of them.
+    pub early_bytes: u64,
     /// Current rows.
     pub rows: u64,
     /// Writes that wait for the committer.
@@ -46,4 +50,19 @@ pub trait Observer: Send + Sync {
 pub(super) struct Counters {
     pub(super) disk_bytes: AtomicU64,
     pub(super) buckets: AtomicU64,
+    early_buckets: AtomicU64,
+    early_bytes: AtomicU64,
+}
+
+impl Counters {
+    /// A bucket of `bytes` goes before its time.
+    pub(super) fn expired_early(&self, bytes: u64) {
+        self.early_buckets.fetch_add(1, Ordering::Relaxed);
+        self.early_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Buckets and bytes that went before their time.
+    pub(super) fn early(&self) -> (u64, u64) {
+        (self.early_buckets.load(Ordering::Relaxed), self.early_bytes.load(Ordering::Relaxed))
+    }
 }

@@ -3,6 +3,7 @@
 
 mod crash;
 mod golden;
+mod room;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,12 +20,13 @@ use crate::stamp::{ManualClock, SystemClock};
 use crate::{Notice, fault};
 
 fn small() -> Options {
-    Options { window_bytes: 1 << 20, dvr_bytes: 1 << 20, ..Options::default() }
+    Options { window_bytes: 1 << 20, dvr_bytes: 1 << 20, ballast_bytes: 0, ..Options::default() }
 }
 
 /// A log whose every body has to be read from the disk.
 fn cold() -> Options {
-    Options { window_bytes: 0, dvr_bytes: 0, reserve_bytes: 0, ..Options::default() }
+    let expire_after = Duration::ZERO;
+    Options { window_bytes: 0, dvr_bytes: 0, reserve_bytes: 0, ballast_bytes: 0, expire_after, ..Options::default() }
 }
 
 /// A log on a simulated disk, on a clock that stands, with a committer of its own.
@@ -93,6 +95,10 @@ impl Rig {
 
     fn tend(&self) {
         while self.committer.lock().tend() {}
+    }
+
+    fn free(&self) -> u64 {
+        self.disk.free_bytes().unwrap()
     }
 
     fn files(&self) -> Vec<String> {
@@ -392,6 +398,12 @@ impl Disk for Counting {
     fn open(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
         Ok(Arc::new(CountingFile(self.0.open(name)?, self.1.clone())))
     }
+    fn open_to_repair(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
+        self.0.open_to_repair(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.0.rename(from, to)
+    }
     fn unlink(&self, name: &str) -> std::io::Result<()> {
         self.0.unlink(name)
     }
@@ -400,6 +412,9 @@ impl Disk for Counting {
     }
     fn free_bytes(&self) -> std::io::Result<u64> {
         self.0.free_bytes()
+    }
+    fn total_bytes(&self) -> std::io::Result<u64> {
+        self.0.total_bytes()
     }
     fn place(&self) -> String {
         self.0.place()
@@ -422,6 +437,9 @@ impl File for CountingFile {
     }
     fn truncate(&self, length: u64) -> std::io::Result<()> {
         self.0.truncate(length)
+    }
+    fn punch(&self, offset: u64, length: u64) -> std::io::Result<()> {
+        self.0.punch(offset, length)
     }
 }
 

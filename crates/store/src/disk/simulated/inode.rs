@@ -13,6 +13,8 @@ pub(super) struct Inode {
     pub(super) durable: Vec<u8>,
     /// What a crash may or may not leave of.
     pub(super) pending: Vec<Change>,
+    /// Bytes whose space was given back.
+    punched: u64,
 }
 
 pub(super) enum Change {
@@ -55,6 +57,25 @@ impl Inode {
             }
             at = next;
         }
+    }
+
+    /// After a crash the holes may be filled again; who wants the space punches again.
+    pub(super) fn forget_holes(&mut self) {
+        self.punched = 0;
+    }
+
+    /// Bytes of the disk that the file takes.
+    pub(super) fn used(&self) -> u64 {
+        (self.seen.len() as u64).saturating_sub(self.punched)
+    }
+
+    /// Zeros, which a crash may undo in part as it may a write.
+    pub(super) fn punch(&mut self, offset: usize, length: usize) {
+        let length = length.min(self.seen.len().saturating_sub(offset));
+        let before = self.seen[offset..offset + length].iter().filter(|byte| **byte != 0).count();
+        // What was zero may be a hole already; that counts for nothing here.
+        self.punched += if before == 0 { 0 } else { length as u64 };
+        self.write(offset, vec![0; length]);
     }
 
     pub(super) fn write(&mut self, offset: usize, bytes: Vec<u8>) {

@@ -33,7 +33,8 @@ fn whatever_happens_what_was_acked_is_there_and_the_rest_is_whole_or_absent() {
         drop(naming);
     }
     if seeds.end > 1 {
-        let all = [met.acked, met.failed, met.full, met.cuts, met.ghosts, met.expired, met.reclaimed, met.removed];
+        let all =
+            [met.acked, met.failed, met.full, met.cuts, met.ghosts, met.expired, met.reclaimed, met.removed, met.early];
         assert!(all.iter().all(|times| *times > 20), "some kind of trouble was hardly met: {met:?}");
     }
 }
@@ -60,6 +61,7 @@ struct Met {
     expired: u64,
     reclaimed: u64,
     removed: u64,
+    early: u64,
 }
 
 /// What may be true of an object.
@@ -91,6 +93,8 @@ struct World {
     next_event: u64,
     /// The highest stamp that was acked.
     stamp: Timestamp,
+    /// Whether the disk was ever full in this life.
+    tight: bool,
     wall: i64,
 }
 
@@ -112,7 +116,9 @@ fn options() -> Options {
         window_bytes: 8 << 10,
         dvr_bytes: 1 << 20,
         reserve_bytes: 8 << 10,
+        ballast_bytes: 12 << 10,
         bucket_bytes: 24 << 10,
+        expire_after: Duration::ZERO,
         grace: Millis::from_seconds(10),
         observer: None,
     }
@@ -131,6 +137,7 @@ impl World {
             entries: BTreeMap::new(),
             next_event: 1,
             stamp: Timestamp::MIN,
+            tight: false,
             wall: 1_000_000,
         }
     }
@@ -148,6 +155,7 @@ impl World {
                     committer.tend();
                 }
                 met.reclaimed += before.saturating_sub(log.stats().buckets);
+                self.note_early(&log, met);
                 if self.disk.is_off() {
                     break;
                 }
@@ -193,7 +201,10 @@ impl World {
                 self.disk.fail_next(call, 1 + self.random.below(3) as u32);
             }
             2 => self.disk.fail_often(self.random.below(200)),
-            3 => self.disk.set_capacity(self.random.below(100_000)),
+            3 => {
+                self.tight = true;
+                self.disk.set_capacity(self.random.below(100_000));
+            }
             4 | 5 => {
                 self.disk.set_capacity(u64::MAX);
                 self.disk.fail_often(0);
@@ -359,11 +370,26 @@ impl World {
         }
     }
 
+    /// On a full disk media goes before its time, and the listener is told.
+    fn note_early(&mut self, log: &Arc<Log>, met: &mut Met) {
+        let gone = self.heard.removed();
+        for (key, truth) in &mut self.objects {
+            let early = matches!(key.object, Object::Segment { .. }) && gone.contains(key);
+            if !early || actual(log, key) != State::Absent {
+                continue;
+            }
+            if let State::Row(row) = std::mem::replace(&mut truth.acked, State::Absent) {
+                met.early += 1;
+                truth.expired = Some(row);
+            }
+        }
+    }
+
     /// In a running store a failure shows nowhere.
     fn check_running(&mut self, log: &Arc<Log>, met: &mut Met) {
         let now = log.stamp();
         for (key, truth) in &mut self.objects {
-            expire(truth, now, met);
+            expire(truth, log.shared.expiry().now, met);
             assert_eq!(actual(log, key), truth.acked, "{key:?}");
         }
         assert!(log.settled() >= now, "the watermark moves after failures too");
@@ -373,7 +399,7 @@ impl World {
     /// What is counted as it comes and goes is what one would count.
     fn check_usage(&self, log: &Arc<Log>) {
         let second = |at: Timestamp| at.nanos().div_euclid(1_000_000_000);
-        let (now, mut counted) = (log.stamp(), crate::Usage::default());
+        let (now, mut counted) = (log.shared.expiry().now, crate::Usage::default());
         for truth in self.objects.values() {
             let State::Row(row) = &truth.acked else { continue };
             let lasts = !matches!(row.keep, Keep::Until(until) if second(until) < second(now));
@@ -387,7 +413,7 @@ impl World {
     }
 
     fn check_after_start(&mut self, log: &Arc<Log>, met: &mut Met) {
-        let now = log.stamp();
+        let now = log.shared.expiry().now;
         let entries = block_on(log.entries()).unwrap();
         for (name, (stands, maybe)) in &mut self.entries {
             let actual = entries.iter().find(|entry| entry.names().1 == name).cloned();
@@ -402,6 +428,10 @@ impl World {
         for (key, truth) in &mut self.objects {
             expire(truth, now, met);
             let actual = actual(log, key);
+            let is_segment = matches!(key.object, Object::Segment { .. });
+            if self.tight && is_segment && actual == State::Absent && may_go_early(truth, log.stamp()) {
+                truth.acked = State::Absent;
+            }
             if !living.contains(&key.event) {
                 assert_eq!(actual, State::Absent, "a row outlived its event: {key:?}");
             } else if actual != truth.acked && !is_back(truth, &actual) {
@@ -418,6 +448,7 @@ impl World {
             let expired = truth.expired.take().filter(|_| actual == State::Absent);
             *truth = Truth { acked: actual, maybe: vec![], expired };
         }
+        self.tight = false;
         self.check_usage(log);
         assert!(log.stamp() > self.stamp, "stamps begin after every durable one");
     }
@@ -442,13 +473,29 @@ fn expire(truth: &mut Truth, now: Timestamp, met: &mut Met) {
     }
 }
 
+/// Whether a power cut may have come between the removal of a bucket, before its time on a full disk, and anybody's
+/// hearing of it.
+fn may_go_early(truth: &Truth, now: Timestamp) -> bool {
+    matches!(&truth.acked, State::Row(row) if now > row.published + options().grace)
+}
+
 fn is_back(truth: &Truth, actual: &State) -> bool {
     truth.acked == State::Absent && matches!(actual, State::Row(row) if truth.expired.as_ref() == Some(row))
+}
+
+fn is_sound(state: &State) -> bool {
+    matches!(state, State::Row(row) if row.sound.is_some())
+}
+
+fn is_removal(state: &State) -> bool {
+    matches!(state, State::Absent) || matches!(state, State::Row(row) if row.is_removed())
 }
 
 /// Whether an attempt that was not acked explains what is there.
 fn may_be(truth: &Truth, actual: &State) -> bool {
     let tried = |state: &State| match (state, actual) {
+        // Nor was the removal acked that came after it in the same commit.
+        (State::Attempt(_), State::Row(row)) if row.is_removed() => truth.maybe.iter().any(is_removal),
         (State::Attempt(digest), State::Row(row)) => row.digest == *digest,
         (state, actual) => state == actual,
     };
@@ -458,12 +505,14 @@ fn may_be(truth: &Truth, actual: &State) -> bool {
         (State::Row(was), State::Row(is)) if matches!(was.key.object, Object::Segment { .. }) => {
             (was.sound.is_none() || removed) && is.first == was.first
         }
-        (State::Row(was), State::Absent) => removed || !matches!(was.key.object, Object::Segment { .. }),
+        (State::Row(was), State::Absent) => {
+            removed || was.sound.is_none() || !matches!(was.key.object, Object::Segment { .. })
+        }
         _ => true,
     };
     // An attempt that was stored and expired unseen leaves nothing.
     let vanished = *actual == State::Absent && truth.maybe.iter().any(|state| matches!(state, State::Attempt(_)));
-    allowed && (truth.maybe.iter().any(tried) || (vanished && (removed || truth.acked == State::Absent)))
+    allowed && (truth.maybe.iter().any(tried) || (vanished && (removed || !is_sound(&truth.acked))))
 }
 
 fn actual(log: &Arc<Log>, key: &Key) -> State {
