@@ -3,6 +3,7 @@
 
 mod crash;
 mod golden;
+mod inventory;
 mod room;
 
 use std::sync::Arc;
@@ -101,8 +102,11 @@ impl Rig {
         self.disk.free_bytes().unwrap()
     }
 
+    /// All but the list of them.
     fn files(&self) -> Vec<String> {
-        crate::disk::Disk::list(&*self.disk).unwrap()
+        let mut names = crate::disk::Disk::list(&*self.disk).unwrap();
+        names.retain(|name| name != super::inventory::INVENTORY);
+        names
     }
 }
 
