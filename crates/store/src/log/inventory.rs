@@ -71,11 +71,15 @@ impl Inventory {
     }
 }
 
-/// The buckets that `disk` should have as its list says; none if there is no list.
-///
-/// # Errors
-/// Those of the disk.
-pub(crate) fn listed(disk: &dyn Disk) -> io::Result<BTreeSet<u64>> {
+/// The buckets that `disk` should have as its list says; none if there is no list or none that can be read.
+pub(crate) fn listed(disk: &dyn Disk) -> BTreeSet<u64> {
+    read(disk).unwrap_or_else(|error| {
+        tracing::error!(%error, file = INVENTORY, "the list of buckets cannot be read; a missing one is not noticed");
+        BTreeSet::new()
+    })
+}
+
+fn read(disk: &dyn Disk) -> io::Result<BTreeSet<u64>> {
     let file = match disk.open(INVENTORY) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         file => file?,

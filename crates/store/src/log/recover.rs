@@ -2,7 +2,7 @@
 //! record, and sealed. Then all records are folded in stamp order, as they were when they were written. Must never
 //! cut off anything that was acked: what a head vouches for as durable is skipped where damaged, never cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(super) struct Troubles {
 pub(super) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recovered, OpenError> {
     let unreadable = |error: io::Error| OpenError::failed(disk.place(), error);
     let ids: BTreeSet<u64> = disk.list().map_err(unreadable)?.iter().filter_map(|name| file_id(name)).collect();
-    let listed = inventory::listed(&**disk).map_err(unreadable)?;
+    let listed = inventory::listed(&**disk);
     let mut troubles = Troubles::default();
     for id in listed.difference(&ids) {
         troubles.missing += 1;
@@ -238,17 +238,15 @@ fn drop_voids(shelf: &mut Shelf) {
 
 /// Applies all records in stamp order. Of two copies of one record, the one carried forward counts.
 fn fold(shelf: &mut Shelf) -> Index {
-    let mut by_stamp = BTreeMap::new();
-    for bucket in shelf.buckets.values() {
-        for stored in
-            bucket.records.iter().filter(|stored| !matches!(stored.record, Record::Void { .. } | Record::Mark))
-        {
-            by_stamp.insert(stored.stamp, Arc::clone(stored));
-        }
-    }
+    let counts = |stored: &&Arc<Stored>| !matches!(stored.record, Record::Void { .. } | Record::Mark);
+    let all = shelf.buckets.values().flat_map(|bucket| &bucket.records);
+    let mut all: Vec<Arc<Stored>> = all.filter(counts).cloned().collect();
+    all.sort_by_key(|stored| (stored.stamp, stored.bucket, stored.extent.offset));
     let mut index = Index::default();
-    for stored in by_stamp.values() {
-        if let Some(before) = index.apply(stored, Timestamp::MIN).row {
+    for stored in &all {
+        if let Some(before) = index.apply(stored, Timestamp::MIN).row
+            && before.stamp != stored.stamp
+        {
             shelf.outlive(stored, &before);
         }
     }
