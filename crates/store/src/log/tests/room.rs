@@ -168,7 +168,11 @@ async fn after_a_start_nothing_expires_until_a_wrong_clock_can_be_seen() {
     let day = 86_400;
     let rig = Rig::reopen(disk, Arc::new(ManualClock::at(Timestamp::from_seconds(1010 + day))), patient);
     assert_eq!(rig.rows().await, []);
-    assert_eq!(rig.log.standing(EVENT, 9).await.unwrap(), std::slice::from_ref(&row), "a node that starts learns of it");
+    assert_eq!(
+        rig.log.standing(EVENT, 9).await.unwrap(),
+        std::slice::from_ref(&row),
+        "a node that starts learns of it"
+    );
     rig.tend();
     rig.clock.advance(Duration::from_secs(600));
     rig.tend();
