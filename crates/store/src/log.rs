@@ -11,6 +11,7 @@ mod committer;
 mod format;
 mod holes;
 mod index;
+mod look;
 mod plan;
 mod queue;
 mod read;
@@ -20,6 +21,7 @@ mod room;
 mod scan;
 mod shelf;
 mod stats;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 
