@@ -37,7 +37,7 @@ pub use report::{Damage, Later, Report, Subject, Torn, What};
 /// Hears how far a survey is, and holds it back.
 pub trait Pace: Sync {
     /// Payloads are about to be read: this many files, this many bytes.
-    fn begin(&self, online: bool, files: u64, bytes: u64);
+    fn begin(&self, files: u64, bytes: u64);
     /// So many bytes were read from the directory; returns when more may be.
     fn read(&self, bytes: u64);
     /// So many of the bytes that were announced are dealt with, read or not.

@@ -27,7 +27,7 @@ use crate::disk::{Disk, File};
 pub fn check(disk: &Arc<dyn Disk>, now: Timestamp, pace: &dyn Pace) -> Result<Report, SurveyError> {
     let survey = Survey::take(disk, now, pace)?;
     let bytes = survey.files.values().map(|file| file.length).sum();
-    pace.begin(survey.online, survey.files.len() as u64, bytes);
+    pace.begin(survey.files.len() as u64, bytes);
     let mut pass = Pass::new(&survey, &**disk, pace, None);
     pass.run()?;
     let Pass { mut report, suspects, .. } = pass;

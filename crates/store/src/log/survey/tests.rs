@@ -138,7 +138,7 @@ struct Free {
 }
 
 impl Pace for Free {
-    fn begin(&self, _: bool, _: u64, bytes: u64) {
+    fn begin(&self, _: u64, bytes: u64) {
         self.announced.store(bytes, Ordering::Relaxed);
     }
     fn read(&self, bytes: u64) {
@@ -163,7 +163,7 @@ impl<F: FnOnce()> Meddling<F> {
 }
 
 impl<F: FnOnce() + Send> Pace for Meddling<F> {
-    fn begin(&self, _: bool, _: u64, _: u64) {
+    fn begin(&self, _: u64, _: u64) {
         self.done(0);
     }
     fn read(&self, _: u64) {}
