@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 use crate::programs::{self, is_installed, program, root};
 
 /// Debian packages: the program that shows that one is there, and the package.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("curl", "curl"),
+    ("faketime", "faketime"),
     ("ffmpeg", "ffmpeg"),
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),

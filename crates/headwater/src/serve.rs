@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Memory for DVR reads, in bytes [default: 128 MiB].
     #[arg(long, env = "HEADWATER_DVR_BYTES", value_name = "BYTES")]
     pub(crate) dvr_bytes: Option<u64>,
+    /// Bytes of the data volume that uploads leave free; below it they get 507 [default: 64 MiB].
+    #[arg(long, env = "HEADWATER_RESERVE_BYTES", value_name = "BYTES")]
+    pub(crate) reserve_bytes: Option<u64>,
     /// Which header tells CDNs by what to purge: `surrogate-key`, `cache-tag`, `both` or `off` [default: off].
     #[arg(long, env = "HEADWATER_SURROGATE_KEYS", value_name = "WHICH")]
     pub(crate) surrogate_keys: Option<SurrogateKeys>,
@@ -78,6 +81,7 @@ impl Args {
         set(&mut config.upload_bytes, given.upload_bytes);
         set(&mut config.window_bytes, given.window_bytes);
         set(&mut config.dvr_bytes, given.dvr_bytes);
+        set(&mut config.reserve_bytes, given.reserve_bytes);
         set(&mut config.surrogate_keys, given.surrogate_keys);
         config.ready_file = given.ready_file.or(config.ready_file);
         Ok(config)

@@ -210,7 +210,15 @@ const CONTRACT: [&str; 14] = [
 ];
 
 /// Names that the contract leaves to us.
-const OURS: [&str; 2] = ["headwater_damaged_reads_total", "headwater_cmcd_requests_total"];
+const OURS: [&str; 7] = [
+    "headwater_damaged_reads_total",
+    "headwater_disk_used_bytes",
+    "headwater_disk_free_bytes",
+    "headwater_expired_early_bytes_total",
+    "headwater_missing_files",
+    "headwater_damaged_files",
+    "headwater_cmcd_requests_total",
+];
 
 #[test]
 fn every_metric_shows_after_some_traffic_and_no_other_does() {

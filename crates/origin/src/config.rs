@@ -20,6 +20,8 @@ pub const UPLOAD_BYTES: u64 = 128 << 20;
 pub const WINDOW_BYTES: u64 = 256 << 20;
 /// Memory for what DVR viewers read.
 pub const DVR_BYTES: u64 = 128 << 20;
+/// Of the data volume, left free by uploads.
+pub const RESERVE_BYTES: u64 = 64 << 20;
 
 /// The configuration file, in TOML: every key optional, unknown keys refused.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub window_bytes: u64,
     /// Memory for DVR reads.
     pub dvr_bytes: u64,
+    /// Bytes of the data volume that uploads leave free.
+    pub reserve_bytes: u64,
     /// Which header tells CDNs by what to purge an answer.
     pub surrogate_keys: SurrogateKeys,
     /// The tenants. `live` is always there.
@@ -65,6 +69,10 @@ pub struct TenantConfig {
     pub max_objects: Option<u64>,
     /// Most bytes stored.
     pub max_bytes: Option<u64>,
+    /// Most objects stored of one event.
+    pub max_event_objects: Option<u64>,
+    /// Most bytes stored of one event.
+    pub max_event_bytes: Option<u64>,
     /// Largest object, in bytes.
     pub max_object_bytes: Option<u64>,
     /// Most events.
@@ -100,6 +108,8 @@ impl Default for TenantConfig {
             honor_delete: false,
             max_objects: None,
             max_bytes: None,
+            max_event_objects: None,
+            max_event_bytes: None,
             max_object_bytes: None,
             max_events: None,
             max_renditions: None,
@@ -127,6 +137,7 @@ impl Default for Config {
             upload_bytes: UPLOAD_BYTES,
             window_bytes: WINDOW_BYTES,
             dvr_bytes: DVR_BYTES,
+            reserve_bytes: RESERVE_BYTES,
             surrogate_keys: SurrogateKeys::default(),
             tenants: BTreeMap::new(),
         }

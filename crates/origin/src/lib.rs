@@ -274,10 +274,11 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>, catalog: &Arc<Catalog>) -
     let options = headwater_store::log::Options {
         window_bytes: usize::try_from(config.window_bytes).unwrap_or(usize::MAX),
         dvr_bytes: config.dvr_bytes,
+        reserve_bytes: config.reserve_bytes,
         ..Default::default()
     };
     let disk = Directory::open(&config.data)
-        .map_err(|error| failed(OpenError::Unreadable { place: config.data.display().to_string(), error }))?;
+        .map_err(|error| failed(OpenError::failed(config.data.display().to_string(), error)))?;
     Log::open(options, Arc::clone(clock), Arc::new(disk), Arc::clone(catalog) as _).map_err(failed)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use headwater_model::defect::DefectKind;
 use headwater_model::{Outcome, Pipeline};
-use headwater_store::Caches;
+use headwater_store::{Caches, Volume};
 use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -71,6 +71,9 @@ pub struct Metrics {
     shed: [Counter; Class::ALL.len()],
     cmcd: [Counter; Cmcd::ALL.len()],
     utilization: Gauge,
+    /// Used and free bytes, missing and damaged files.
+    volume: [Gauge; 4],
+    early_bytes: Counter,
 }
 
 const METADATA: Metadata<'_> = Metadata::new("headwater", Level::INFO, None);
@@ -100,6 +103,8 @@ impl Default for Metrics {
             shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
             cmcd: Cmcd::ALL.map(|kind| counter(&table::CMCD_REQUESTS, &[kind.word()])),
             utilization: gauge(&table::UTILIZATION),
+            volume: [&table::DISK_USED, &table::DISK_FREE, &table::FILES_MISSING, &table::FILES_DAMAGED].map(gauge),
+            early_bytes: counter(&table::EXPIRED_EARLY, &[]),
             recorder,
         }
     }
@@ -214,6 +219,13 @@ impl Metrics {
         for (count, total) in self.caches.iter().zip(totals.as_flattened()) {
             count.absolute(*total);
         }
+    }
+
+    /// How the volume of the media stands.
+    pub fn volume(&self, volume: Volume) {
+        let gauges = [volume.used_bytes, volume.free_bytes, volume.missing_files, volume.damaged_files];
+        self.volume.iter().zip(gauges).for_each(|(gauge, value)| gauge.set(value as f64));
+        self.early_bytes.absolute(volume.early_bytes);
     }
 
     /// A read was refused under stress.

@@ -1,4 +1,4 @@
-//! Quotas of tenants: how much one may keep and how fast it may publish, and the refusals that say so.
+//! Quotas of tenants and of each of their events: how much one may keep and how fast it may publish, and the refusals that say so.
 //!
 //! What is stored is asked of the store, which keeps count; here is only what is on its way there. An upload reserves
 //! before its body is asked for and gives the reservation back once the store counts it, so what is stored does not
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_model::Tenant;
+use headwater_model::{EventName, Tenant};
 use headwater_store::{Store, Usage};
 use headwater_wire::Problem;
 use http::header;
@@ -26,6 +26,10 @@ pub enum Quota {
     Objects,
     /// Bytes stored.
     Bytes,
+    /// Objects stored of one event.
+    EventObjects,
+    /// Bytes stored of one event.
+    EventBytes,
     /// Bytes of one object.
     ObjectBytes,
     /// Events.
@@ -43,6 +47,8 @@ impl Quota {
         match self {
             Self::Objects => "max_objects",
             Self::Bytes => "max_bytes",
+            Self::EventObjects => "max_event_objects",
+            Self::EventBytes => "max_event_bytes",
             Self::ObjectBytes => "max_object_bytes",
             Self::Events => "max_events",
             Self::Renditions => "max_renditions",
@@ -55,6 +61,8 @@ impl Quota {
         match self {
             Self::Objects => "quota-objects",
             Self::Bytes => "quota-bytes",
+            Self::EventObjects => "quota-event-objects",
+            Self::EventBytes => "quota-event-bytes",
             Self::ObjectBytes => "quota-object-bytes",
             Self::Events => "quota-events",
             Self::Renditions => "quota-renditions",
@@ -66,6 +74,9 @@ impl Quota {
         match self {
             Self::Objects | Self::Bytes => {
                 "delete events or objects, let media expire (a shorter dvr_window_s), or have the quota raised"
+            }
+            Self::EventObjects | Self::EventBytes => {
+                "delete objects of the event, let its media expire (a shorter dvr_window_s), or have the quota raised"
             }
             Self::ObjectBytes => "send shorter segments or have the quota raised",
             Self::Events => "delete an event that is over, or have the quota raised",
@@ -82,6 +93,10 @@ pub struct Quotas {
     pub objects: Option<u64>,
     /// See [`Quota::Bytes`].
     pub bytes: Option<u64>,
+    /// See [`Quota::EventObjects`].
+    pub event_objects: Option<u64>,
+    /// See [`Quota::EventBytes`].
+    pub event_bytes: Option<u64>,
     /// See [`Quota::ObjectBytes`].
     pub object_bytes: Option<u64>,
     /// See [`Quota::Events`].
@@ -99,6 +114,8 @@ impl Quotas {
         Self {
             objects: config.max_objects,
             bytes: config.max_bytes,
+            event_objects: config.max_event_objects,
+            event_bytes: config.max_event_bytes,
             object_bytes: config.max_object_bytes,
             events: config.max_events,
             renditions: config.max_renditions,
@@ -108,10 +125,12 @@ impl Quotas {
 
     /// Every quota with its value.
     #[must_use]
-    pub const fn all(&self) -> [(Quota, Option<u64>); 6] {
+    pub const fn all(&self) -> [(Quota, Option<u64>); 8] {
         [
             (Quota::Objects, self.objects),
             (Quota::Bytes, self.bytes),
+            (Quota::EventObjects, self.event_objects),
+            (Quota::EventBytes, self.event_bytes),
             (Quota::ObjectBytes, self.object_bytes),
             (Quota::Events, self.events),
             (Quota::Renditions, self.renditions),
@@ -122,7 +141,11 @@ impl Quotas {
     /// The largest object that can ever be stored, and by which quota.
     #[must_use]
     pub fn largest(&self) -> Option<(Quota, u64)> {
-        let limits = [(Quota::ObjectBytes, self.object_bytes), (Quota::Bytes, self.bytes)];
+        let limits = [
+            (Quota::ObjectBytes, self.object_bytes),
+            (Quota::EventBytes, self.event_bytes),
+            (Quota::Bytes, self.bytes),
+        ];
         limits.into_iter().filter_map(|(quota, most)| Some((quota, most?))).min_by_key(|(_, most)| *most)
     }
 
@@ -141,11 +164,13 @@ impl Quotas {
 
 /// A refusal: which quota of whom, and how things stand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("tenant `{tenant}` has {key} = {most} and {used} in use{wants}; {remedy}", key = quota.key(),
-    remedy = quota.remedy(), wants = wants(*quota, *wanted))]
+#[error("tenant `{tenant}` has {key} = {most} and {used} in use{by}{wants}; {remedy}", key = quota.key(),
+    remedy = quota.remedy(), wants = wants(*quota, *wanted), by = by(event.as_ref()))]
 pub struct Exceeded {
     quota: Quota,
     tenant: String,
+    /// Whose event it is that has no room, where it is not the tenant.
+    event: Option<EventName>,
     most: u64,
     used: u64,
     /// Bytes that were to be added.
@@ -156,14 +181,20 @@ pub struct Exceeded {
 
 fn wants(quota: Quota, wanted: u64) -> String {
     match quota {
-        Quota::Bytes | Quota::ObjectBytes if wanted > 0 => format!(", this upload needs at least {wanted}"),
+        Quota::Bytes | Quota::EventBytes | Quota::ObjectBytes if wanted > 0 => {
+            format!(", this upload needs at least {wanted}")
+        }
         _ => String::new(),
     }
 }
 
+fn by(event: Option<&EventName>) -> String {
+    event.map_or_else(String::new, |event| format!(" by event `{event}`"))
+}
+
 impl Exceeded {
     fn new(quota: Quota, tenant: &Tenant, most: u64, used: u64) -> Self {
-        Self { quota, tenant: tenant.to_string(), most, used, wanted: 0, retry_after: None }
+        Self { quota, tenant: tenant.to_string(), event: None, most, used, wanted: 0, retry_after: None }
     }
 
     /// An upload of over `most` bytes, `wanted` if that is known, which would not fit if all were free.
@@ -175,10 +206,12 @@ impl Exceeded {
     /// 413 for what can never fit, 429 for what comes too fast, 507 for what has no room.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        let alone = self.quota == Quota::ObjectBytes || (self.quota == Quota::Bytes && self.wanted > self.most);
+        let of_all = matches!(self.quota, Quota::Bytes | Quota::EventBytes);
+        let alone = self.quota == Quota::ObjectBytes || (of_all && self.wanted > self.most);
         let (status, title) = match self.quota {
             _ if alone => (413, "The object is larger than the tenant's quota"),
             Quota::Rate => (429, "The tenant publishes too fast"),
+            Quota::EventObjects | Quota::EventBytes => (507, "The event's quota is used up"),
             _ => (507, "The tenant's quota is used up"),
         };
         let problem = Problem::new(status, self.quota.code(), title, self.to_string()).field(self.quota.key());
@@ -199,8 +232,8 @@ pub struct Meter {
 /// What is known of one tenant.
 #[derive(Default)]
 pub struct State {
-    /// Reserved by uploads in progress.
-    reserved: Usage,
+    /// Reserved by uploads in progress, by event.
+    reserved: HashMap<EventName, Usage>,
     bucket: Option<Bucket>,
 }
 
@@ -222,6 +255,12 @@ impl Meter {
     pub fn stored(&self, tenant: &Tenant) -> Usage {
         let events: Vec<_> = self.catalog.of_tenant(tenant.as_str()).iter().map(|live| live.event().id).collect();
         self.store.usage(&events)
+    }
+
+    /// What one event has stored now.
+    fn stored_of(&self, tenant: &Tenant, event: &EventName) -> Usage {
+        let live = self.catalog.live(tenant.as_str(), event.as_str());
+        live.map_or_else(Usage::default, |live| self.store.usage(&[live.event().id]))
     }
 
     /// Counts an upload that comes at `now` of the monotonic clock.
@@ -249,18 +288,19 @@ impl Meter {
         self.tenants.get(tenant).map(|state| state.lock())
     }
 
-    /// Reserves room for an upload of `length` bytes, as far as that is known, in the place of `replaced`.
+    /// Reserves room in `event` for an upload of `length` bytes, as far as that is known, in the place of `replaced`.
     ///
     /// # Errors
     /// [`Exceeded`] if there is no room.
     pub fn reserve(
         self: &Arc<Self>,
-        tenant: &Tenant,
+        (tenant, event): (&Tenant, &EventName),
         quotas: &Quotas,
         length: Option<u64>,
         replaced: impl FnOnce() -> Option<u64>,
     ) -> Result<Option<Reservation>, Exceeded> {
-        if quotas.objects.is_none() && quotas.bytes.is_none() {
+        let limits = [quotas.objects, quotas.bytes, quotas.event_objects, quotas.event_bytes];
+        if limits.iter().all(Option::is_none) {
             return Ok(None);
         }
         let Some(state) = self.tenants.get(tenant).cloned() else { return Ok(None) };
@@ -268,6 +308,7 @@ impl Meter {
             meter: Arc::clone(self),
             state,
             tenant: tenant.clone(),
+            event: event.clone(),
             quotas: *quotas,
             replaced: replaced(),
             held: Usage::default(),
@@ -283,6 +324,7 @@ pub struct Reservation {
     meter: Arc<Meter>,
     state: Arc<Mutex<State>>,
     tenant: Tenant,
+    event: EventName,
     quotas: Quotas,
     replaced: Option<u64>,
     held: Usage,
@@ -299,27 +341,48 @@ impl Reservation {
             bytes: length.saturating_sub(self.replaced.unwrap_or(0)),
         };
         let mut state = self.state.lock();
-        let mut used = self.meter.stored(&self.tenant);
-        used += state.reserved;
-        used -= self.held;
+        self.check(&state, wanted)?;
+        let reserved = state.reserved.entry(self.event.clone()).or_default();
+        *reserved -= self.held;
+        *reserved += wanted;
+        self.held = wanted;
+        Ok(())
+    }
+
+    fn check(&self, state: &State, wanted: Usage) -> Result<(), Exceeded> {
+        let quotas = &self.quotas;
+        let mut all = self.meter.stored(&self.tenant);
+        state.reserved.values().for_each(|reserved| all += *reserved);
+        all -= self.held;
+        let mut own = Usage::default();
+        if quotas.event_objects.is_some() || quotas.event_bytes.is_some() {
+            own = self.meter.stored_of(&self.tenant, &self.event);
+            own += state.reserved.get(&self.event).copied().unwrap_or_default();
+            own -= self.held;
+        }
         let limits = [
-            (Quota::Objects, self.quotas.objects, used.objects, wanted.objects),
-            (Quota::Bytes, self.quotas.bytes, used.bytes, wanted.bytes),
+            (Quota::EventObjects, quotas.event_objects, own.objects, wanted.objects),
+            (Quota::EventBytes, quotas.event_bytes, own.bytes, wanted.bytes),
+            (Quota::Objects, quotas.objects, all.objects, wanted.objects),
+            (Quota::Bytes, quotas.bytes, all.bytes, wanted.bytes),
         ];
         for (quota, most, used, wanted) in limits {
             let Some(most) = most.filter(|most| wanted > 0 && used.saturating_add(wanted) > *most) else { continue };
-            return Err(Exceeded { wanted, ..Exceeded::new(quota, &self.tenant, most, used) });
+            let event = matches!(quota, Quota::EventObjects | Quota::EventBytes).then(|| self.event.clone());
+            return Err(Exceeded { wanted, event, ..Exceeded::new(quota, &self.tenant, most, used) });
         }
-        state.reserved -= self.held;
-        state.reserved += wanted;
-        self.held = wanted;
         Ok(())
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.state.lock().reserved -= self.held;
+        let mut state = self.state.lock();
+        let Some(reserved) = state.reserved.get_mut(&self.event) else { return };
+        *reserved -= self.held;
+        if *reserved == Usage::default() {
+            state.reserved.remove(&self.event);
+        }
     }
 }
 

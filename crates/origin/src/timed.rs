@@ -9,7 +9,7 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Key, Row};
 use headwater_model::{Rendition, Timestamp};
 use headwater_store::stamp::Clock;
-use headwater_store::{Body, Caches, Published, Store, StoreError, Usage};
+use headwater_store::{Body, Caches, Published, Store, StoreError, Usage, Volume};
 use metrics::Histogram;
 
 use crate::metrics::Metrics;
@@ -86,6 +86,10 @@ impl Store for Timed {
 
     fn caches(&self) -> Caches {
         self.inner.caches()
+    }
+
+    fn volume(&self) -> Option<Volume> {
+        self.inner.volume()
     }
 
     fn usage(&self, events: &[EventId]) -> Usage {

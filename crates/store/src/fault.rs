@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::slab::Body;
 use crate::stamp::Clock;
-use crate::{Caches, Published, Store, StoreError, Usage};
+use crate::{Caches, Published, Store, StoreError, Usage, Volume};
 
 /// What happens to calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,6 +112,10 @@ impl Store for Faulty {
 
     fn caches(&self) -> Caches {
         self.inner.caches()
+    }
+
+    fn volume(&self) -> Option<Volume> {
+        self.inner.volume()
     }
 
     fn usage(&self, events: &[EventId]) -> Usage {

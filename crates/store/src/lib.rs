@@ -79,6 +79,21 @@ pub struct Caches {
     pub dvr_misses: u64,
 }
 
+/// The volume under an engine that keeps its media in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Bytes that the engine takes up.
+    pub used_bytes: u64,
+    /// Bytes that can still be written.
+    pub free_bytes: u64,
+    /// Bytes of media that went before their time since the start, because the volume was nearly full.
+    pub early_bytes: u64,
+    /// Files that the last start missed.
+    pub missing_files: u64,
+    /// Files that the last start found damaged.
+    pub damaged_files: u64,
+}
+
 /// What a store tells its listener, in stamp order, once it is durable and before the publisher is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
@@ -136,6 +151,11 @@ pub trait Store: Send + Sync {
     /// What the caches hold; nothing for an engine without any.
     fn caches(&self) -> Caches {
         Caches::default()
+    }
+
+    /// The volume the media lies on, if it is this machine's.
+    fn volume(&self) -> Option<Volume> {
+        None
     }
 
     /// What these events have stored, all pipelines together; media that has expired does not count. From memory.

@@ -11,6 +11,7 @@ mod committer;
 mod format;
 mod holes;
 mod index;
+mod inventory;
 mod look;
 mod plan;
 mod queue;
@@ -46,10 +47,11 @@ use crate::dvr::Dvr;
 use crate::slab::Body;
 use crate::stamp::{Clock, Stamps};
 use crate::window::Window;
-use crate::{Caches, Listener, Published, Store, StoreError, Usage};
+use crate::{Caches, Listener, Published, Store, StoreError, Usage, Volume};
 use index::{Expiry, Index};
 use plan::Work;
 use queue::Queue;
+use recover::Troubles;
 use stats::Counters;
 
 /// What can be chosen about a log.
@@ -113,13 +115,38 @@ pub enum OpenError {
         version: u32,
     },
     /// The directory or a file cannot be read.
-    #[error("{place} cannot be read: {error}; check that the directory exists and belongs to this user")]
+    #[error("{place} cannot be used: {error}; check that the directory exists and belongs to this user")]
     Unreadable {
         /// What.
         place: String,
         /// Why.
         error: std::io::Error,
     },
+    /// The volume takes no writes.
+    #[error("{place} is on a read-only volume; look for disk errors in the kernel's log and remount it read-write")]
+    ReadOnly {
+        /// The directory or file.
+        place: String,
+    },
+    /// The volume is full.
+    #[error("{place} is on a volume without any space left; free some, a few MiB will do, and start again")]
+    Full {
+        /// The directory or file.
+        place: String,
+    },
+}
+
+impl OpenError {
+    /// What `error` at `place` means to who starts a store.
+    #[must_use]
+    pub fn failed(place: String, error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::WouldBlock => Self::Locked { place },
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { place },
+            std::io::ErrorKind::StorageFull => Self::Full { place },
+            _ => Self::Unreadable { place, error },
+        }
+    }
 }
 
 /// What the log, its committer and its readers share.
@@ -133,6 +160,7 @@ struct Shared {
     dvr: Dvr,
     queue: Queue,
     counters: Counters,
+    troubles: Troubles,
     /// Held until the last user of the directory is gone.
     _lock: Box<dyn Send + Sync>,
 }
@@ -171,7 +199,7 @@ impl Log {
         let place = disk.place();
         let (log, committer) = Self::open_by_hand(options, clock, disk, listener)?;
         let thread = std::thread::Builder::new().name("log-committer".into()).spawn(move || committer.run());
-        *log.thread.lock() = Some(thread.map_err(|error| OpenError::Unreadable { place, error })?);
+        *log.thread.lock() = Some(thread.map_err(|error| OpenError::failed(place, error))?);
         Ok(log)
     }
 
@@ -186,10 +214,7 @@ impl Log {
         listener: Arc<dyn Listener>,
     ) -> Result<(Arc<Self>, Committer), OpenError> {
         let place = disk.place();
-        let lock = disk.lock().map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => OpenError::Locked { place },
-            _ => OpenError::Unreadable { place, error },
-        })?;
+        let lock = disk.lock().map_err(|error| OpenError::failed(place, error))?;
         let mut recovered = recover::recover(&disk, &options)?;
         let shared = Arc::new(Shared {
             stamps: Stamps::new(Arc::clone(&clock), recovered.shelf.highest()),
@@ -198,6 +223,7 @@ impl Log {
             dvr: Dvr::new(options.dvr_bytes),
             queue: Queue::default(),
             counters: Counters::default(),
+            troubles: recovered.troubles,
             options,
             disk,
             clock,
@@ -223,6 +249,8 @@ impl Log {
         let shared = &self.shared;
         let (early_buckets, early_bytes) = shared.counters.early();
         Stats {
+            missing_buckets: shared.troubles.missing,
+            damaged_buckets: shared.troubles.damaged,
             early_buckets,
             early_bytes,
             disk_bytes: shared.counters.disk_bytes.load(Ordering::Relaxed),
@@ -270,8 +298,8 @@ impl Store for Log {
     }
 
     async fn standing(&self, event: EventId, recent: usize) -> Result<Vec<Row>, StoreError> {
-        let expiry = self.shared.expiry();
-        Ok(self.shared.index.read().standing(event, recent, |row| expiry.keeps(row)))
+        // Also what has expired and is still there: a clock that is wrong at a start must not make a node forget it.
+        Ok(self.shared.index.read().standing(event, recent))
     }
 
     async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
@@ -287,6 +315,17 @@ impl Store for Log {
         let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
         let bytes = window.bytes() as u64 + dvr.bytes();
         Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses }
+    }
+
+    fn volume(&self) -> Option<Volume> {
+        let stats = self.stats();
+        Some(Volume {
+            used_bytes: stats.disk_bytes,
+            free_bytes: stats.free_bytes,
+            early_bytes: stats.early_bytes,
+            missing_files: stats.missing_buckets,
+            damaged_files: stats.damaged_buckets,
+        })
     }
 
     fn usage(&self, events: &[EventId]) -> Usage {

@@ -71,6 +71,12 @@ pub(crate) const KEYS: &[Key] = &[
     }),
     Key::plain("dvr_bytes", "128 MiB", "Memory for DVR reads, in bytes", |config| json!(config.dvr_bytes)),
     Key::plain(
+        "reserve_bytes",
+        "64 MiB",
+        "Bytes of the data volume that uploads leave free; below it they get 507",
+        |config| json!(config.reserve_bytes),
+    ),
+    Key::plain(
         "surrogate_keys",
         "off",
         "Which header tells CDNs by what to purge: `surrogate-key`, `cache-tag`, `both` or `off`",
@@ -89,6 +95,8 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::of_tenant("tenants.NAME.max_objects", "none", "Most objects stored, every pipeline's counted"),
     Key::of_tenant("tenants.NAME.max_bytes", "none", "Most bytes stored"),
+    Key::of_tenant("tenants.NAME.max_event_objects", "none", "Most objects stored of one event"),
+    Key::of_tenant("tenants.NAME.max_event_bytes", "none", "Most bytes stored of one event"),
     Key::of_tenant("tenants.NAME.max_object_bytes", "body_bytes_max", "Largest object, in bytes"),
     Key::of_tenant("tenants.NAME.max_events", "none", "Most events"),
     Key::of_tenant("tenants.NAME.max_renditions", "1024", "Most renditions of one event, the declared ones included"),

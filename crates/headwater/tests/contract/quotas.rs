@@ -190,3 +190,19 @@ fn cmcd_is_counted_and_changes_nothing() {
         assert!(metrics.lines().any(|other| other == line), "no {line} in:\n{metrics}");
     }
 }
+
+#[test]
+fn one_event_cannot_use_up_what_the_others_need() {
+    let (server, _file) = server("max_event_bytes = 1000\nmax_event_objects = 2");
+    let (first, second) = (Event::new(&server, "one", json!({})), Event::new(&server, "two", json!({})));
+    first.put("a", NEXT - 1, &"x".repeat(900)).expect(201);
+    let words = ["max_event_bytes = 1000", "900 in use by event `one`", "dvr_window_s"];
+    refused(&first.put("a", NEXT, &"x".repeat(101)), 507, "event-bytes", &words);
+    refused(&first.put("a", NEXT, &"x".repeat(1001)), 413, "event-bytes", &["1001"]);
+    first.put("a", NEXT, "small").expect(201);
+    refused(&first.put("a", NEXT + 1, "x"), 507, "event-objects", &["max_event_objects = 2", "by event `one`"]);
+    second.put("a", NEXT, &"x".repeat(1000)).expect(201);
+    delete(format!("{}/v1/tenants/live/events/one", server.ops)).expect(204);
+    let again = Event::new(&server, "one", json!({}));
+    again.put("a", NEXT, &"x".repeat(1000)).expect(201);
+}

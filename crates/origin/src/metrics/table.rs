@@ -108,6 +108,25 @@ pub(super) const DAMAGED_READS: Metric = counter(
     &[],
     "reads of stored bytes that are not those that were stored; another pipeline's are served",
 );
+pub(super) const DISK_USED: Metric = gauge("headwater_disk_used_bytes", "bytes", "what the embedded engine takes up");
+pub(super) const DISK_FREE: Metric =
+    gauge("headwater_disk_free_bytes", "bytes", "what can still be written to the data volume");
+pub(super) const EXPIRED_EARLY: Metric = counter(
+    "headwater_expired_early_bytes_total",
+    "bytes",
+    &[],
+    "media that went before its time, because the data volume was nearly full",
+);
+pub(super) const FILES_MISSING: Metric = gauge(
+    "headwater_missing_files",
+    "files",
+    "bucket files that the last start missed: somebody took them away, and what was in them",
+);
+pub(super) const FILES_DAMAGED: Metric = gauge(
+    "headwater_damaged_files",
+    "files",
+    "bucket files that the last start found damaged; `headwater store check` says what is lost",
+);
 pub(super) const CMCD_REQUESTS: Metric = counter(
     "headwater_cmcd_requests_total",
     "requests",
@@ -132,6 +151,11 @@ pub const METRICS: &[Metric] = &[
     SHED,
     UTILIZATION,
     DAMAGED_READS,
+    DISK_USED,
+    DISK_FREE,
+    EXPIRED_EARLY,
+    FILES_MISSING,
+    FILES_DAMAGED,
     CMCD_REQUESTS,
 ];
 

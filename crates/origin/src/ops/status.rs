@@ -98,6 +98,7 @@ async fn readyz(State(origin): State<Arc<Origin>>) -> (StatusCode, &'static str)
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content_type = "text/plain")))]
 async fn metrics(State(origin): State<Arc<Origin>>) -> ([(header::HeaderName, &'static str); 1], String) {
     origin.metrics.caches(origin.store.caches());
+    origin.metrics.volume(origin.store.volume().unwrap_or_default());
     origin.admission.report(&origin.metrics, origin.clock.monotonic());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], origin.metrics.render())
 }

@@ -108,7 +108,8 @@ pub(super) fn claim_rendition(origin: &Origin, upload: &Upload, live: &Live) -> 
 pub(super) fn reserve(origin: &Origin, upload: &Upload, length: Option<u64>) -> Result<Option<Reservation>, Problem> {
     let quotas = quotas(origin, &upload.route);
     let replaced = || upload.live.as_deref().and_then(|live| replaced(live, upload));
-    let reserved = Arc::clone(&origin.meter).reserve(&upload.route.tenant, &quotas, length, replaced);
+    let reserved =
+        Arc::clone(&origin.meter).reserve((&upload.route.tenant, &upload.route.event), &quotas, length, replaced);
     reserved.map_err(|exceeded| exceeded.problem())
 }
 

@@ -22,6 +22,10 @@ async fn meter() -> (Arc<Meter>, Arc<Log>) {
     (Arc::new(Meter::new(log.clone(), catalog, [sport()].iter())), log)
 }
 
+fn game() -> EventName {
+    "final".parse().unwrap()
+}
+
 async fn store(log: &Log, path: &str, length: usize) {
     let body = body(1, length);
     log.publish(claim(loose(path, "a"), &body, log.stamp()), body).await.unwrap();
@@ -31,7 +35,7 @@ async fn store(log: &Log, path: &str, length: usize) {
 async fn uploads_in_progress_count_until_they_end() {
     let (meter, log) = meter().await;
     let quotas = Quotas { bytes: Some(1000), objects: Some(3), ..Quotas::default() };
-    let reserve = |length, replaced| meter.reserve(&sport(), &quotas, length, || replaced);
+    let reserve = |length, replaced| meter.reserve((&sport(), &game()), &quotas, length, || replaced);
     store(&log, "one", 400).await;
     let first = reserve(Some(500), None).unwrap();
     let refused = reserve(Some(101), None).err().unwrap();
@@ -51,9 +55,9 @@ async fn a_replacement_counts_by_what_it_adds() {
     let (meter, log) = meter().await;
     let quotas = Quotas { bytes: Some(1000), objects: Some(1), ..Quotas::default() };
     store(&log, "one", 900).await;
-    assert!(meter.reserve(&sport(), &quotas, Some(1000), || Some(900)).is_ok());
-    assert!(meter.reserve(&sport(), &quotas, Some(1001), || Some(900)).is_err());
-    assert!(meter.reserve(&sport(), &quotas, Some(1), || None).is_err());
+    assert!(meter.reserve((&sport(), &game()), &quotas, Some(1000), || Some(900)).is_ok());
+    assert!(meter.reserve((&sport(), &game()), &quotas, Some(1001), || Some(900)).is_err());
+    assert!(meter.reserve((&sport(), &game()), &quotas, Some(1), || None).is_err());
 }
 
 #[tokio::test]
@@ -81,4 +85,24 @@ fn a_refusal_names_the_quota_its_value_what_is_in_use_and_the_remedy() {
     let alone = Exceeded::alone(Quota::Bytes, &sport(), 10, Some(11)).problem();
     assert_eq!((alone.status.as_u16(), alone.code), (413, "quota-bytes"));
     assert!(quotas.one_more(Quota::Events, &sport(), 2).is_ok());
+}
+
+#[tokio::test]
+async fn an_event_has_quotas_of_its_own() {
+    let (meter, log) = meter().await;
+    let quotas = Quotas { event_bytes: Some(1000), event_objects: Some(2), ..Quotas::default() };
+    store(&log, "one", 600).await;
+    let (game, other): (EventName, EventName) = (game(), "other".parse().unwrap());
+    let reserve = |event, length| meter.reserve((&sport(), event), &quotas, Some(length), || None);
+    let refused = reserve(&game, 401).err().unwrap();
+    assert_eq!((refused.quota, refused.used, refused.event.clone()), (Quota::EventBytes, 600, Some(game.clone())));
+    let problem = refused.problem();
+    assert_eq!((problem.status.as_u16(), problem.code), (507, "quota-event-bytes"));
+    for word in ["max_event_bytes = 1000", "600 in use by event `final`", "at least 401"] {
+        assert!(problem.detail.contains(word), "{word}: {}", problem.detail);
+    }
+    let _held = reserve(&game, 400).unwrap();
+    assert_eq!(reserve(&game, 0).err().unwrap().quota, Quota::EventObjects);
+    let _fits = reserve(&other, 1000).unwrap();
+    assert!(reserve(&other, 1).is_err(), "what is on its way counts, event by event");
 }

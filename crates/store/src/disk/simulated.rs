@@ -231,6 +231,10 @@ fn failed() -> io::Error {
     io::Error::other("the disk failed on command")
 }
 
+fn bad_sector() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())
+}
+
 impl Disk for Simulated {
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
         let mut state = self.state.lock();
@@ -346,7 +350,7 @@ impl File for Handle {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         if let Fate::Fails = state.call(Call::Read, self.process)? {
-            return Err(failed());
+            return Err(bad_sector());
         }
         let seen = &state.inodes[self.inode].seen;
         let from = seen.get(offset as usize..).and_then(|rest| rest.get(..buffer.len()));

@@ -191,14 +191,13 @@ impl Index {
     }
 
     /// Rows of an event's init segments and loose objects, and of the last `recent` numbers of each rendition.
-    pub(crate) fn standing(&self, event: EventId, recent: usize, keeps: impl Fn(&Row) -> bool) -> Vec<Row> {
+    pub(crate) fn standing(&self, event: EventId, recent: usize) -> Vec<Row> {
         let Some(objects) = self.events.get(&event) else { return Vec::new() };
         let mut all: Vec<Row> = objects.others.values().filter_map(|stored| row(stored)).cloned().collect();
         for numbers in objects.segments.values() {
             let last: Vec<_> = numbers.values().rev().take(recent).collect();
             all.extend(last.into_iter().rev().flatten().filter_map(|stored| row(stored)).cloned());
         }
-        all.retain(|row| keeps(row));
         all
     }
 

@@ -85,9 +85,7 @@ fn damage(error: &io::Error, stored: &Stored) -> StoreError {
     match error.kind() {
         io::ErrorKind::InvalidData => StoreError::Damaged(format!("{place}: wrong checksum")),
         // A sector that cannot be read gives the same on a retry.
-        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-            StoreError::Damaged(format!("{place}: {error}"))
-        }
+        _ if super::recover::is_bad_sector(error) => StoreError::Damaged(format!("{place}: {error}")),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => StoreError::Damaged(format!("{place}: {error}")),
         _ => StoreError::Unavailable(format!("{place}: {error}")),
     }

@@ -2,7 +2,7 @@
 //! record, and sealed. Then all records are folded in stamp order, as they were when they were written. Must never
 //! cut off anything that was acked: what a head vouches for as durable is skipped where damaged, never cut.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::bucket::{Bucket, Stored};
 use super::format::{FileHeader, Record, file_id, file_name};
 use super::holes::Holes;
 use super::index::Index;
+use super::inventory::{self, Inventory};
 use super::look::{self, Footer, look};
 use super::room;
 use super::scan::Scanned;
@@ -24,46 +25,75 @@ pub(super) struct Recovered {
     pub(super) shelf: Shelf,
     pub(super) index: Index,
     pub(super) holes: Holes,
+    pub(super) troubles: Troubles,
+}
+
+/// What a start found amiss, in bucket files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Troubles {
+    pub(super) missing: u64,
+    pub(super) damaged: u64,
 }
 
 /// Reads every bucket of `disk`.
 pub(super) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recovered, OpenError> {
-    let unreadable = |error: io::Error| OpenError::Unreadable { place: disk.place(), error };
-    let ids: Vec<u64> = disk.list().map_err(unreadable)?.iter().filter_map(|name| file_id(name)).collect();
-    let next_id = ids.iter().max().map_or(1, |id| id + 1);
+    let unreadable = |error: io::Error| OpenError::failed(disk.place(), error);
+    let ids: BTreeSet<u64> = disk.list().map_err(unreadable)?.iter().filter_map(|name| file_id(name)).collect();
+    let listed = inventory::listed(&**disk);
+    let mut troubles = Troubles::default();
+    for id in listed.difference(&ids) {
+        troubles.missing += 1;
+        tracing::error!(
+            file = file_name(*id),
+            "a bucket file is missing, and what was in it; bring it back from a backup while the server is stopped"
+        );
+    }
+    let next_id = ids.union(&listed).max().map_or(1, |id| id + 1);
     let bucket_bytes = room::bucket_bytes(options.bucket_bytes, disk.total_bytes().map_err(unreadable)?);
     let mut shelf = Shelf::new(Arc::clone(disk), options.grace, bucket_bytes, next_id);
-    for id in ids {
-        let unreadable =
-            |error: io::Error| OpenError::Unreadable { place: format!("{}/{}", disk.place(), file_name(id)), error };
-        let Some(bucket) = bucket(&**disk, id, options).map_err(unreadable)?.into_bucket(id)? else {
-            continue;
-        };
-        shelf.buckets.insert(id, bucket);
+    for id in &ids {
+        let found = bucket(&**disk, *id, options).or_else(|error| bad_sector(*id, error));
+        let found = found.map_err(|error| OpenError::failed(format!("{}/{}", disk.place(), file_name(*id)), error))?;
+        match found {
+            Found::Bucket(bucket) => drop(shelf.buckets.insert(*id, *bucket)),
+            Found::Damaged(bucket) => {
+                troubles.damaged += 1;
+                bucket.into_iter().for_each(|bucket| drop(shelf.buckets.insert(*id, *bucket)));
+            }
+            Found::Nothing => {}
+            Found::Later(version) => return Err(OpenError::Later { file: file_name(*id), version }),
+        }
     }
     disk.sync_dir().map_err(unreadable)?;
+    shelf.inventory = Inventory::renew(&**disk, shelf.buckets.keys().copied());
     drop_voids(&mut shelf);
     let index = fold(&mut shelf);
     let holes = holes(&shelf, &index);
-    Ok(Recovered { shelf, index, holes })
+    Ok(Recovered { shelf, index, holes, troubles })
 }
 
 /// What became of a file.
 enum Found {
     Bucket(Box<Bucket>),
-    /// Nothing was in it, or it is left alone.
+    /// Left as it is, with what can be read of it.
+    Damaged(Option<Box<Bucket>>),
+    /// Nothing was in it, and it was removed.
     Nothing,
     Later(u32),
 }
 
-impl Found {
-    fn into_bucket(self, id: u64) -> Result<Option<Bucket>, OpenError> {
-        match self {
-            Self::Bucket(bucket) => Ok(Some(*bucket)),
-            Self::Nothing => Ok(None),
-            Self::Later(version) => Err(OpenError::Later { file: file_name(id), version }),
-        }
+/// One file that cannot be read must not keep the others from being served.
+fn bad_sector(id: u64, error: io::Error) -> io::Result<Found> {
+    if !is_bad_sector(&error) {
+        return Err(error);
     }
+    tracing::error!(file = file_name(id), %error, "the disk cannot read this bucket; it is left alone");
+    Ok(Found::Damaged(None))
+}
+
+/// Whether the disk itself failed to read: a retry gives the same.
+pub(super) fn is_bad_sector(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
@@ -85,7 +115,7 @@ fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
         // the disk damaged it. Deleting is not for us to decide.
         look::Found::NoHeader => {
             tracing::error!(file = name, "not a bucket, or its header is damaged; it is left alone");
-            Ok(Found::Nothing)
+            Ok(Found::Damaged(None))
         }
         look::Found::Later(version) => Ok(Found::Later(version)),
     }
@@ -111,7 +141,7 @@ fn by_scan(
     }
     if is_damaged {
         tracing::error!(file = name, "records are damaged; what can be read of the file is kept as it is");
-        return Ok(Found::Bucket(Box::new(bucket)));
+        return Ok(Found::Damaged(Some(Box::new(bucket))));
     }
     if scanned.end < length {
         tracing::warn!(
@@ -179,17 +209,15 @@ pub(super) fn drop_voids(shelf: &mut Shelf) {
 
 /// Applies all records in stamp order. Of two copies of one record, the one carried forward counts.
 pub(super) fn fold(shelf: &mut Shelf) -> Index {
-    let mut by_stamp = BTreeMap::new();
-    for bucket in shelf.buckets.values() {
-        for stored in
-            bucket.records.iter().filter(|stored| !matches!(stored.record, Record::Void { .. } | Record::Mark))
-        {
-            by_stamp.insert(stored.stamp, Arc::clone(stored));
-        }
-    }
+    let counts = |stored: &&Arc<Stored>| !matches!(stored.record, Record::Void { .. } | Record::Mark);
+    let all = shelf.buckets.values().flat_map(|bucket| &bucket.records);
+    let mut all: Vec<Arc<Stored>> = all.filter(counts).cloned().collect();
+    all.sort_by_key(|stored| (stored.stamp, stored.bucket, stored.extent.offset));
     let mut index = Index::default();
-    for stored in by_stamp.values() {
-        if let Some(before) = index.apply(stored, Timestamp::MIN).row {
+    for stored in &all {
+        if let Some(before) = index.apply(stored, Timestamp::MIN).row
+            && before.stamp != stored.stamp
+        {
             shelf.outlive(stored, &before);
         }
     }

@@ -10,6 +10,7 @@ use headwater_model::{Millis, Timestamp};
 
 use super::bucket::{Bucket, Draft, Stored, is_full};
 use super::format::{Class, FileHeader, Record};
+use super::inventory::Inventory;
 use crate::disk::{Disk, File};
 
 /// Where drafts come from.
@@ -32,12 +33,13 @@ pub(crate) struct Shelf {
     bytes_max: u64,
     /// Stamps of failed commits that could not be cut off, still to be declared void.
     voids: Vec<(Timestamp, Timestamp, u64)>,
+    pub(crate) inventory: Inventory,
 }
 
 impl Shelf {
     pub(crate) fn new(disk: Arc<dyn Disk>, grace: Millis, bytes_max: u64, first_id: u64) -> Self {
-        let (buckets, open, voids) = Default::default();
-        Self { disk, buckets, open, next_id: first_id, grace, bytes_max, voids }
+        let (buckets, open, voids, inventory) = Default::default();
+        Self { disk, buckets, open, next_id: first_id, grace, bytes_max, voids, inventory }
     }
 
     /// Bytes after which a bucket is sealed.
@@ -78,6 +80,7 @@ impl Shelf {
             let Some(bucket) = self.buckets.get_mut(&id) else { continue };
             let of_bucket = placed.iter().map(|(_, stored)| stored).filter(|stored| stored.bucket == id);
             bucket.settle(of_bucket.cloned(), self.grace);
+            self.inventory.add(id);
         }
         self.voids.clear();
         placed.sort_unstable_by_key(|(index, _)| *index);
@@ -201,6 +204,7 @@ impl Shelf {
     /// Removes a bucket and its name for good; the file, whose space is still to be freed.
     pub(crate) fn discard(&mut self, id: u64) -> io::Result<Option<Arc<dyn File>>> {
         let name = super::format::file_name(id);
+        self.inventory.remove(id);
         let file = self.disk.open_to_repair(&name).ok();
         match self.disk.unlink(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

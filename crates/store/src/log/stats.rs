@@ -20,6 +20,10 @@ pub struct Stats {
     pub early_buckets: u64,
     /// Bytes of them.
     pub early_bytes: u64,
+    /// Bucket files that the last start missed: somebody took them away.
+    pub missing_buckets: u64,
+    /// Bucket files that the last start found damaged.
+    pub damaged_buckets: u64,
     /// Current rows.
     pub rows: u64,
     /// Writes that wait for the committer.

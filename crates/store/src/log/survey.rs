@@ -9,7 +9,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use super::Options;
 use super::bucket::{Bucket, Stored};
 use super::format::{Class, FORMAT_VERSION, FileHeader, Record, file_id, file_name};
 use super::index::{Expiry, Index};
+use super::inventory;
 use super::look::{self, Footer, look};
 use super::recover::{drop_voids, fold};
 use super::scan::Scanned;
@@ -128,7 +129,9 @@ struct Survey {
     index: Index,
     files: BTreeMap<u64, Surveyed>,
     closed: BTreeMap<u64, Closed>,
-    /// Files that went while they were being read.
+    /// Buckets that the list of buckets has and the directory has not.
+    missing: Vec<u64>,
+    /// How many files went while they were being read.
     vanished: u64,
     names: HashMap<EventId, (Tenant, EventName)>,
 }
@@ -141,8 +144,9 @@ impl Survey {
     fn take(disk: &Arc<dyn Disk>, now: Timestamp, pace: &dyn Pace) -> Result<Self, SurveyError> {
         let unreadable = |error| SurveyError::Unreadable { place: disk.place(), error };
         let online = disk.in_use().map_err(unreadable)?;
-        let ids: Vec<u64> = disk.list().map_err(unreadable)?.iter().filter_map(|name| file_id(name)).collect();
-        if ids.is_empty() {
+        let ids: BTreeSet<u64> = disk.list().map_err(unreadable)?.iter().filter_map(|name| file_id(name)).collect();
+        let missing = missing(&**disk, &ids);
+        if ids.is_empty() && missing.is_empty() {
             return Err(SurveyError::NoData { place: disk.place() });
         }
         let Options { grace, bucket_bytes, .. } = Options::default();
@@ -154,6 +158,7 @@ impl Survey {
             index: Index::default(),
             files: BTreeMap::new(),
             closed: BTreeMap::new(),
+            missing,
             vanished: 0,
             names: HashMap::new(),
         };
@@ -239,6 +244,19 @@ impl Survey {
 /// Seconds that a class keeps its rows for at most; `None` for what is kept until it is replaced.
 fn retention_seconds(class: Class) -> Option<u64> {
     (class != Class::STANDING).then(|| 1u64.checked_shl(class.0.into()).unwrap_or(u64::MAX))
+}
+
+/// Buckets that should be there and are not. A server may have made or removed some since `present` was listed: it puts a
+/// bucket on the list when it is there, and takes it off before it goes.
+fn missing(disk: &dyn Disk, present: &BTreeSet<u64>) -> Vec<u64> {
+    let is_there = |id: u64| disk.open(&file_name(id)).is_ok();
+    let mut missing: Vec<u64> = inventory::listed(disk).difference(present).copied().collect();
+    missing.retain(|id| !is_there(*id));
+    if !missing.is_empty() {
+        let listed = inventory::listed(disk);
+        missing.retain(|id| listed.contains(id));
+    }
+    missing
 }
 
 /// What lies in a bucket file.

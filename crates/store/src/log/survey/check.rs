@@ -71,7 +71,8 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(survey: &'a Survey, disk: &'a dyn Disk, pace: &'a dyn Pace, only: Option<&'a BTreeSet<Suspect>>) -> Self {
         let (directory, online, vanished) = (disk.place(), survey.online, survey.vanished);
-        let report = Report { directory, online, vanished, ..Report::default() };
+        let missing = survey.missing.iter().map(|id| file_name(*id)).collect();
+        let report = Report { directory, online, vanished, missing, ..Report::default() };
         Self { survey, disk, pace, only, report, suspects: BTreeSet::new(), lost: HashSet::new() }
     }
 

@@ -101,6 +101,14 @@ impl Rig {
         assert_eq!(flipped, 1);
     }
 
+    /// What a server does with a bucket whose time is over.
+    fn expire(&self, path: &std::path::Path) {
+        let mut list = std::fs::OpenOptions::new().append(true).open(self.folder.path().join("inventory")).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        std::io::Write::write_all(&mut list, format!("- {name}\n").as_bytes()).unwrap();
+        std::fs::remove_file(path).unwrap();
+    }
+
     fn check(&self) -> Report {
         self.check_with(&Free::default())
     }
@@ -378,7 +386,7 @@ async fn what_changes_while_it_is_read_is_looked_at_again() {
     assert!(report.whole && report.damage.is_empty(), "{report:#?}");
 
     rig.flip(&start(&bodies[&(1, 'a')]), 500);
-    let goes = Meddling::after(6, || std::fs::remove_file(&path).unwrap());
+    let goes = Meddling::after(6, || rig.expire(&path));
     let report = rig.check_with(&goes);
     assert_eq!((&report.damage[..], report.vanished), (&[][..], 1), "{report:#?}");
 }
@@ -388,9 +396,20 @@ async fn a_file_that_expires_while_others_are_read_is_skipped_and_counted() {
     let (mut rig, _) = published().await;
     rig.stop();
     let path = rig.files().pop().unwrap();
-    let goes = Meddling::after(0, || std::fs::remove_file(&path).unwrap());
+    let goes = Meddling::after(0, || rig.expire(&path));
     let report = rig.check_with(&goes);
     assert_eq!((report.whole, report.vanished, report.files), (true, 1, 1), "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_took_away_is_missing() {
+    let (mut rig, _) = published().await;
+    rig.stop();
+    let path = rig.files().pop().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    std::fs::remove_file(&path).unwrap();
+    let report = rig.check();
+    assert_eq!((&report.missing, report.whole, report.has_losses()), (&vec![name], false, true), "{report:#?}");
 }
 
 #[tokio::test]

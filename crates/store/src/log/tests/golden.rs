@@ -78,7 +78,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .unwrap()
         .map(|entry| entry.unwrap())
         .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
-        .filter(|(name, _)| name != "lock")
+        .filter(|(name, _)| name.ends_with(".hwl"))
         .collect();
     files.sort();
     files

@@ -168,6 +168,11 @@ async fn after_a_start_nothing_expires_until_a_wrong_clock_can_be_seen() {
     let day = 86_400;
     let rig = Rig::reopen(disk, Arc::new(ManualClock::at(Timestamp::from_seconds(1010 + day))), patient);
     assert_eq!(rig.rows().await, []);
+    assert_eq!(
+        rig.log.standing(EVENT, 9).await.unwrap(),
+        std::slice::from_ref(&row),
+        "a node that starts learns of it"
+    );
     rig.tend();
     rig.clock.advance(Duration::from_secs(600));
     rig.tend();
@@ -210,4 +215,24 @@ async fn expiry_goes_on_where_somebody_filled_the_disk_to_the_last_byte() {
         let [init] = rig.log.standing(EVENT, 0).await.unwrap().try_into().unwrap();
         assert_eq!(rig.read(&init).await.unwrap().to_bytes(), small.to_bytes());
     }
+}
+
+#[tokio::test]
+async fn a_bad_sector_costs_what_lies_on_it_and_nothing_else() {
+    let rig = Rig::open(cold());
+    let bytes = body(1, 20_000);
+    let row = rig.stored(segment("v", 1, "a"), &bytes).await;
+    rig.disk.fail_next(Call::Read, 1);
+    assert!(matches!(rig.read(&row).await, Err(StoreError::Damaged(told)) if told.contains("os error 5")));
+    assert_eq!(rig.read(&row).await.unwrap().to_bytes(), bytes.to_bytes());
+    let Rig { disk, clock, log, committer, .. } = rig;
+    committer.lock().finish();
+    drop((log, committer));
+    // The first reads of a start are the list of buckets and the header of the first one.
+    disk.fail_next(Call::Read, 2);
+    let rig = Rig::reopen(disk, clock, cold());
+    assert_eq!((rig.log.stats().damaged_buckets, rig.rows().await), (1, vec![]));
+    rig.stored(segment("v", 2, "a"), &bytes).await;
+    let rig = rig.restart(cold());
+    assert_eq!(rig.rows().await.len(), 2, "the disk can read it again");
 }
