@@ -1,7 +1,6 @@
 //! `headwater event export` and `headwater event import`: flags, environment and words for people around
 //! `headwater-archive`.
 
-mod bar;
 mod place;
 
 use std::num::NonZeroUsize;
@@ -12,8 +11,8 @@ use headwater_archive::origin::Listeners;
 use headwater_archive::{Origin, export, import};
 use headwater_store::stamp::SystemClock;
 
+use crate::bar::Bar;
 use crate::ops::{EventRef, OpsArgs, base_url, say};
-use bar::Bar;
 use place::{PlaceArgs, PlaceRef};
 
 /// Exports an event.

@@ -2,6 +2,7 @@
 //! place that reads the environment.
 
 mod archive;
+mod bar;
 mod config;
 mod demo;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod notify;
 mod ops;
 mod serve;
 mod status;
+mod store;
 mod table;
 mod timeline;
 
@@ -52,6 +54,8 @@ enum Command {
     Timeline(timeline::Args),
     /// Shows what runs on a server.
     Status(status::Args),
+    /// Checks a data directory and says what it holds, beside a running server or without one.
+    Store(store::Args),
     /// Checks the configuration and prints what is in effect.
     Config(config::Args),
 }
@@ -74,10 +78,15 @@ fn main() -> ExitCode {
         Command::Notify(args) => notify::run(&args),
         Command::Timeline(args) => timeline::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Store(args) => return told(store::run(&args)),
         Command::Config(args) => config::run(&args),
     };
+    told(ended.map(|()| ExitCode::SUCCESS))
+}
+
+fn told(ended: anyhow::Result<ExitCode>) -> ExitCode {
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

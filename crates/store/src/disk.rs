@@ -2,6 +2,7 @@
 //! one and lose what a real one may lose. Must never buffer, retry or reorder by itself: the log decides what is
 //! durable.
 
+mod aside;
 pub mod simulated;
 
 use std::fs;
@@ -17,6 +18,8 @@ const SLICES_MAX: usize = 1024;
 pub trait Disk: Send + Sync {
     /// Takes the directory for this process until the returned guard drops; `WouldBlock` if another one has it.
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>>;
+    /// Whether a process has the directory now. Takes it from nobody, and leaves no trace.
+    fn in_use(&self) -> io::Result<bool>;
     /// The names in the directory.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Creates a file that must not exist yet. The name is durable only after [`Disk::sync_dir`].
@@ -45,6 +48,14 @@ pub trait File: Send + Sync {
     fn length(&self) -> io::Result<u64>;
     /// Fills `buffer` from `offset`; `UnexpectedEof` if the file ends before.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// As [`File::read_at`], for who reads much once: what was not in the page cache before is not in it after.
+    fn read_aside(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_at(buffer, offset)
+    }
+    /// Bytes that the file takes on the volume: fewer than its length where it has holes.
+    fn allocated(&self) -> io::Result<u64> {
+        self.length()
+    }
     /// Writes all of `slices`, one after the other, at `offset`. On an error any part may have been written.
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Makes the bytes and the length durable. After an error nothing is known of what was written since the last
@@ -73,6 +84,18 @@ impl Directory {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// The directory at `path`, which must be there: nothing is created.
+    ///
+    /// # Errors
+    /// `NotFound` or `NotADirectory` if it is not there, and those of the file system.
+    pub fn find(path: &Path) -> io::Result<Self> {
+        if fs::metadata(path)?.is_dir() {
+            Ok(Self { path: path.to_owned() })
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
+        }
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -83,6 +106,19 @@ impl Disk for Directory {
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.at("lock"))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(file))
+    }
+
+    fn in_use(&self) -> io::Result<bool> {
+        use rustix::fs::FlockOperation;
+        let file = match fs::File::open(self.at("lock")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file?,
+        };
+        // Closing it at once gives it back: a server that starts while a long check runs must find it free.
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            done => Ok(done.map(|()| false)?),
+        }
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -146,6 +182,15 @@ impl File for Plain {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
+    }
+
+    fn read_aside(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        aside::read(&self.0, buffer, offset)
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        // In units of 512 bytes, whatever the file system's blocks are.
+        Ok(std::os::unix::fs::MetadataExt::blocks(&self.0.metadata()?) * 512)
     }
 
     fn write_at(&self, slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {

@@ -12,6 +12,7 @@ mod format;
 mod holes;
 mod index;
 mod inventory;
+mod look;
 mod plan;
 mod queue;
 mod read;
@@ -21,6 +22,7 @@ mod room;
 mod scan;
 mod shelf;
 mod stats;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 

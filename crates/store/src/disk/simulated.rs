@@ -245,6 +245,10 @@ impl Disk for Simulated {
         Ok(Box::new(Lock { state: Arc::clone(&self.state), process: state.process }))
     }
 
+    fn in_use(&self) -> io::Result<bool> {
+        Ok(self.state.lock().locked.is_some())
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.state.lock().names.keys().cloned().collect())
     }

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use headwater_model::Timestamp;
 
 use super::bucket::{Bucket, Stored};
-use super::format::{
-    self, BLOCK, FILE_HEADER_BYTES, FileHeader, NoHeader, Record, TRAILER_BYTES, Trailer, file_id, file_name,
-};
+use super::format::{FileHeader, Record, file_id, file_name};
 use super::holes::Holes;
 use super::index::Index;
 use super::inventory::{self, Inventory};
+use super::look::{self, Footer, look};
 use super::room;
-use super::scan::scan;
+use super::scan::Scanned;
 use super::shelf::Shelf;
 use super::{OpenError, Options};
 use crate::disk::{Disk, File};
@@ -98,56 +97,28 @@ pub(super) fn is_bad_sector(error: &io::Error) -> bool {
 }
 
 fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
-    let file = disk.open_to_repair(&file_name(id))?;
-    let length = file.length()?;
-    let mut first = [0; FILE_HEADER_BYTES];
-    if length >= FILE_HEADER_BYTES as u64 {
-        file.read_at(&mut first, 0)?;
-    }
-    let header = match FileHeader::decode(&first) {
-        Ok(header) if header.id == id => header,
-        Err(NoHeader::Later(version)) => return Ok(Found::Later(version)),
-        Err(NoHeader::Blank) if length <= BLOCK => {
-            disk.unlink(&file_name(id))?;
-            return Ok(Found::Nothing);
+    let name = file_name(id);
+    let file = disk.open_to_repair(&name)?;
+    match look(&*file, id, options.grace)? {
+        look::Found::Sealed(bucket) => Ok(Found::Bucket(bucket)),
+        look::Found::Scanned(header, scanned, footer) => {
+            if let Footer::Damaged(_) = footer {
+                tracing::error!(file = name, "the footer is damaged; the file is scanned");
+            }
+            by_scan(disk, &file, header, scanned, options)
+        }
+        look::Found::Blank => {
+            disk.unlink(&name)?;
+            Ok(Found::Nothing)
         }
         // The first sync makes header and records durable together: without a header nothing in it was acked, unless
         // the disk damaged it. Deleting is not for us to decide.
-        _ => {
-            tracing::error!(file = file_name(id), "not a bucket, or its header is damaged; it is left alone");
-            return Ok(Found::Damaged(None));
+        look::Found::NoHeader => {
+            tracing::error!(file = name, "not a bucket, or its header is damaged; it is left alone");
+            Ok(Found::Damaged(None))
         }
-    };
-    if let Some(bucket) = by_footer(&*file, &header, length, options)? {
-        return Ok(Found::Bucket(Box::new(bucket)));
+        look::Found::Later(version) => Ok(Found::Later(version)),
     }
-    by_scan(disk, &file, header, length, options)
-}
-
-/// The bucket as its footer tells; `None` if it has none or a damaged one.
-fn by_footer(file: &dyn File, header: &FileHeader, length: u64, options: &Options) -> io::Result<Option<Bucket>> {
-    let Some(at) = length.checked_sub(TRAILER_BYTES as u64).filter(|at| *at >= BLOCK) else { return Ok(None) };
-    let mut bytes = [0; TRAILER_BYTES];
-    file.read_at(&mut bytes, at)?;
-    let Some(trailer) = Trailer::decode(&bytes) else { return Ok(None) };
-    if trailer.footer.checked_add(trailer.length) != Some(at) {
-        return Ok(None);
-    }
-    let mut footer = vec![0; trailer.length as usize];
-    file.read_at(&mut footer, trailer.footer)?;
-    if !trailer.holds(&footer, header.seed()) {
-        tracing::error!(file = header.file_name(), "the footer is damaged; the file is scanned");
-        return Ok(None);
-    }
-    let mut bucket = Bucket::found(header.clone(), trailer.footer);
-    let mut from = &footer[..];
-    while !from.is_empty() {
-        let Ok((record, stamp, digest, extent)) = format::decode_item(&mut from) else { return Ok(None) };
-        bucket.note(Arc::new(Stored { record, stamp, digest, bucket: header.id, extent }), options.grace);
-    }
-    bucket.highest = bucket.highest.max(trailer.sealed);
-    bucket.sealed = true;
-    Ok(Some(bucket))
 }
 
 /// The bucket as a scan finds it; its torn tail is cut off and a footer written.
@@ -155,12 +126,12 @@ fn by_scan(
     disk: &dyn Disk,
     file: &Arc<dyn File>,
     header: FileHeader,
-    length: u64,
+    scanned: Scanned,
     options: &Options,
 ) -> io::Result<Found> {
-    let scanned = scan(&**file, &header, length)?;
-    let name = header.file_name();
-    if scanned.records.is_empty() && !scanned.damaged {
+    let length = file.length()?;
+    let (name, is_damaged) = (header.file_name(), !scanned.damage.is_empty());
+    if scanned.records.is_empty() && !is_damaged {
         disk.unlink(&name)?;
         return Ok(Found::Nothing);
     }
@@ -168,7 +139,7 @@ fn by_scan(
     for stored in scanned.records {
         bucket.note(Arc::new(stored), options.grace);
     }
-    if scanned.damaged {
+    if is_damaged {
         tracing::error!(file = name, "records are damaged; what can be read of the file is kept as it is");
         return Ok(Found::Damaged(Some(Box::new(bucket))));
     }
@@ -215,7 +186,7 @@ fn holes(shelf: &Shelf, index: &Index) -> Holes {
 }
 
 /// Drops what was written by commits that failed.
-fn drop_voids(shelf: &mut Shelf) {
+pub(super) fn drop_voids(shelf: &mut Shelf) {
     let all = shelf.buckets.values().flat_map(|bucket| &bucket.records);
     let voids: Vec<(Timestamp, Timestamp)> = all
         .filter_map(|stored| match &stored.record {
@@ -237,7 +208,7 @@ fn drop_voids(shelf: &mut Shelf) {
 }
 
 /// Applies all records in stamp order. Of two copies of one record, the one carried forward counts.
-fn fold(shelf: &mut Shelf) -> Index {
+pub(super) fn fold(shelf: &mut Shelf) -> Index {
     let counts = |stored: &&Arc<Stored>| !matches!(stored.record, Record::Void { .. } | Record::Mark);
     let all = shelf.buckets.values().flat_map(|bucket| &bucket.records);
     let mut all: Vec<Arc<Stored>> = all.filter(counts).cloned().collect();

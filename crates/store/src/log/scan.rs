@@ -2,6 +2,7 @@
 //! written: damage before that point is skipped over, what comes after is believed only as an unbroken, verified run.
 
 use std::io;
+use std::ops::Range;
 
 use headwater_model::row::Digest;
 use twox_hash::XxHash3_128;
@@ -20,8 +21,8 @@ pub(super) struct Scanned {
     pub(super) end: u64,
     /// Up to here the heads vouch for the file.
     pub(super) durable: u64,
-    /// Whether something that was durable can no longer be read.
-    pub(super) damaged: bool,
+    /// Where something that was durable can no longer be read.
+    pub(super) damage: Vec<Range<u64>>,
 }
 
 struct Candidate {
@@ -37,15 +38,17 @@ pub(super) fn scan(file: &dyn File, header: &FileHeader, length: u64) -> io::Res
     let seed = header.seed();
     let candidates = candidates(file, seed, length)?;
     let durable = candidates.iter().map(|candidate| candidate.head.durable).max().unwrap_or(0);
-    let mut scanned = Scanned { records: Vec::new(), end: BLOCK, durable, damaged: false };
+    let mut scanned = Scanned { records: Vec::new(), end: BLOCK, durable, damage: Vec::new() };
     for candidate in candidates {
         let Candidate { head, record, extent, follows } = candidate;
         if extent.offset < durable {
-            scanned.damaged |= !follows;
+            if !follows {
+                scanned.damage.push(scanned.end..extent.offset);
+            }
         } else if !follows {
             break;
         } else {
-            match payload(file, &head, extent, length)? {
+            match payload(file, (head.payload, head.digest), extent, length)? {
                 Payload::Whole => {}
                 // Of media that no longer counts, in a bucket that was sealed: what follows it is none the worse.
                 Payload::Hole => continue,
@@ -55,7 +58,9 @@ pub(super) fn scan(file: &dyn File, header: &FileHeader, length: u64) -> io::Res
         scanned.end = extent.end;
         scanned.records.push(Stored { record, stamp: head.stamp, digest: head.digest, bucket: header.id, extent });
     }
-    scanned.damaged |= scanned.end < durable;
+    if scanned.end < durable {
+        scanned.damage.push(scanned.end..durable);
+    }
     Ok(scanned)
 }
 
@@ -82,7 +87,8 @@ fn candidates(file: &dyn File, seed: u64, length: u64) -> io::Result<Vec<Candida
     Ok(found)
 }
 
-fn head_at(file: &dyn File, seed: u64, offset: u64, length: u64) -> io::Result<Option<(Head, Record)>> {
+/// Head and record at `offset`, if there is one that this log wrote for this place.
+pub(super) fn head_at(file: &dyn File, seed: u64, offset: u64, length: u64) -> io::Result<Option<(Head, Record)>> {
     if offset + HEAD_BYTES as u64 > length {
         return Ok(None);
     }
@@ -105,6 +111,21 @@ fn head_at(file: &dyn File, seed: u64, offset: u64, length: u64) -> io::Result<O
     Ok(Record::decode(head.kind, meta).ok().map(|record| (head, record)))
 }
 
+/// What was recorded at the beginning of a damaged `stretch`, if enough of its head and meta is left to say. Not checked:
+/// it may be wrong.
+pub(super) fn guess_at(file: &dyn File, stretch: Range<u64>) -> io::Result<Option<Record>> {
+    for offset in [stretch.start, stretch.start.next_multiple_of(BLOCK)] {
+        let mut bytes = vec![0; stretch.end.saturating_sub(offset).min(BLOCK) as usize];
+        file.read_at(&mut bytes, offset)?;
+        let Some(head) = Head::decode(&bytes) else { continue };
+        let meta = bytes.get(HEAD_BYTES..HEAD_BYTES + head.meta as usize);
+        if let Some(record) = meta.and_then(|meta| Record::decode(head.kind, meta).ok()) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
 /// The next place from `from` on where a record begins.
 fn search(file: &dyn File, seed: u64, from: u64, length: u64) -> io::Result<Option<u64>> {
     let mut at = from;
@@ -124,25 +145,31 @@ fn search(file: &dyn File, seed: u64, from: u64, length: u64) -> io::Result<Opti
 }
 
 /// What lies where a payload should.
-enum Payload {
+pub(super) enum Payload {
     Whole,
     /// Its whole blocks are zero and should not be: its space was given back.
     Hole,
     Wrong,
 }
 
-fn payload(file: &dyn File, head: &Head, extent: Extent, length: u64) -> io::Result<Payload> {
-    if head.payload == 0 {
+/// Reads the payload of `size` bytes that lies at `extent`.
+pub(super) fn payload(
+    file: &dyn File,
+    (size, digest): (u64, Digest),
+    extent: Extent,
+    length: u64,
+) -> io::Result<Payload> {
+    if size == 0 {
         return Ok(Payload::Whole);
     }
-    let end = extent.payload.saturating_add(head.payload);
+    let end = extent.payload.saturating_add(size);
     if end > length {
         return Ok(Payload::Wrong);
     }
     let (mut at, mut hasher) = (extent.payload, XxHash3_128::new());
     let blocks = end / BLOCK * BLOCK;
-    let mut hole = head.payload >= HOLE_BYTES_MIN;
-    let mut bytes = vec![0; head.payload.min(PIECE_BYTES) as usize];
+    let mut hole = size >= HOLE_BYTES_MIN;
+    let mut bytes = vec![0; size.min(PIECE_BYTES) as usize];
     while at < end {
         let piece = &mut bytes[..(end - at).min(PIECE_BYTES) as usize];
         file.read_at(piece, at)?;
@@ -151,7 +178,7 @@ fn payload(file: &dyn File, head: &Head, extent: Extent, length: u64) -> io::Res
         hole = hole && piece[..in_blocks].iter().all(|byte| *byte == 0);
         at += piece.len() as u64;
     }
-    Ok(match Digest(hasher.finish_128()) == head.digest {
+    Ok(match Digest(hasher.finish_128()) == digest {
         true => Payload::Whole,
         false if hole => Payload::Hole,
         false => Payload::Wrong,

@@ -393,6 +393,9 @@ impl Disk for Counting {
     fn lock(&self) -> std::io::Result<Box<dyn Send + Sync>> {
         self.0.lock()
     }
+    fn in_use(&self) -> std::io::Result<bool> {
+        self.0.in_use()
+    }
     fn list(&self) -> std::io::Result<Vec<String>> {
         self.0.list()
     }

@@ -10,19 +10,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const TEMPLATE: &str = "{msg:7} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
 
 /// The bar.
-pub(super) struct Bar {
+pub(crate) struct Bar {
     is_shown: bool,
     bar: RefCell<ProgressBar>,
 }
 
 impl Bar {
-    pub(super) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         let is_shown = !json && std::io::stderr().is_terminal();
         Self { is_shown, bar: RefCell::new(ProgressBar::hidden()) }
     }
 
     /// Clears it.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.bar.borrow().finish_and_clear();
     }
 }
