@@ -37,6 +37,8 @@ pub fn check(disk: &Arc<dyn Disk>, now: Timestamp, pace: &dyn Pace) -> Result<Re
         second.run()?;
         let Pass { report: confirmed, .. } = second;
         report.online |= again.online;
+        report.payloads += confirmed.payloads;
+        report.freed += confirmed.freed;
         report.damage = confirmed.damage;
         let ids: BTreeSet<u64> = suspects.iter().map(|suspect| suspect.0).collect();
         let is_gone = |id: &&u64| !again.files.contains_key(*id) && !again.closed.contains_key(*id);

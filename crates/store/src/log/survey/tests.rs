@@ -392,6 +392,131 @@ async fn what_changes_while_it_is_read_is_looked_at_again() {
 }
 
 #[tokio::test]
+async fn what_a_server_deletes_and_frees_meanwhile_is_no_damage() {
+    let (mut rig, _) = published().await;
+    rig.stop();
+    let meddling = Meddling::after(0, || {
+        // A thread of its own: the test's runtime is busy.
+        std::thread::scope(|scope| {
+            scope.spawn(|| delete_and_free(rig.folder.path(), rig.clock.clone())).join().unwrap()
+        });
+    });
+    let report = rig.check_with(&meddling);
+    assert_eq!((report.whole, &report.damage[..], report.online), (true, &[][..], false), "{report:#?}");
+    assert_eq!(report.freed, Amount { objects: 6, bytes: 6 * BYTES as u64 }, "{report:#?}");
+}
+
+/// A server starts on the directory, deletes the event, gives its space back, and ends.
+fn delete_and_free(folder: &std::path::Path, clock: Arc<ManualClock>) {
+    let disk = Arc::new(Directory::open(folder).unwrap());
+    let options = Options { ballast_bytes: 0, ..Options::default() };
+    let (log, mut committer) = Log::open_by_hand(options, clock, disk, Arc::new(Heard::default())).unwrap();
+    let Event { tenant, name, .. } = game();
+    let gone = Entry::Gone { tenant, name, counters: Counters { rev: 2, cache_version: 2 } };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let step = async {
+            tokio::task::yield_now().await;
+            committer.step_once();
+        };
+        tokio::join!(biased; log.write_entry(gone, 1), step).0.unwrap();
+    });
+    while committer.tend() {}
+    committer.finish();
+}
+
+/// A directory of which some bytes cannot be read.
+struct BadSector(Directory, Range<u64>);
+
+struct BadFile(Arc<dyn File>, Range<u64>);
+
+impl Disk for BadSector {
+    fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
+        self.0.lock()
+    }
+    fn in_use(&self) -> io::Result<bool> {
+        self.0.in_use()
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.0.create(name)
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let file = self.0.open(name)?;
+        Ok(if name == "0000000000000002.hwl" { Arc::new(BadFile(file, self.1.clone())) } else { file })
+    }
+    fn open_to_repair(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.0.open_to_repair(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        self.0.unlink(name)
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        self.0.sync_dir()
+    }
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.0.free_bytes()
+    }
+    fn total_bytes(&self) -> io::Result<u64> {
+        self.0.total_bytes()
+    }
+    fn place(&self) -> String {
+        self.0.place()
+    }
+}
+
+impl File for BadFile {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if offset < self.1.end && self.1.start < offset + buffer.len() as u64 {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
+        self.0.read_at(buffer, offset)
+    }
+    fn write_at(&self, slices: &mut [io::IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.0.write_at(slices, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.0.punch(offset, length)
+    }
+}
+
+#[tokio::test]
+async fn a_bad_sector_costs_no_more_than_what_lies_on_it() {
+    let (mut rig, bodies) = published().await;
+    rig.stop();
+    let path = rig.files().pop().unwrap();
+    let content = std::fs::read(&path).unwrap();
+    let payload = start(&bodies[&(2, 'a')]);
+    let at = content.windows(64).position(|window| window == payload).unwrap() as u64;
+    let look = |bad: Range<u64>| {
+        let disk: Arc<dyn Disk> = Arc::new(BadSector(Directory::find(rig.folder.path()).unwrap(), bad));
+        check(&disk, rig.clock_now(), &Free::default()).unwrap()
+    };
+    let report = look(at + 4096..at + 4608);
+    let damage = one(&report);
+    assert_eq!((damage.what, damage.offset, damage.intact.len()), (What::Payload, at, 1), "{report:#?}");
+    assert!(damage.error.as_ref().is_some_and(|error| error.contains("os error 5")), "{damage:?}");
+    assert_eq!((report.records, report.payloads.objects), (9, 7), "everything else is checked");
+    let report = look(0..512);
+    let damage = one(&report);
+    assert_eq!((damage.what, damage.file.as_str()), (What::File, "0000000000000002.hwl"), "{report:#?}");
+}
+
+#[tokio::test]
 async fn a_file_that_expires_while_others_are_read_is_skipped_and_counted() {
     let (mut rig, _) = published().await;
     rig.stop();
