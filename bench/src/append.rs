@@ -84,7 +84,7 @@ pub(crate) fn give_back(dir: &Path) -> Result<()> {
 }
 
 /// Nobody listens.
-struct Deaf;
+pub(crate) struct Deaf;
 
 impl Listener for Deaf {
     fn announce(&self, _: &[Notice]) {}

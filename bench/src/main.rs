@@ -15,6 +15,8 @@ mod place;
 mod process;
 mod report;
 mod server;
+mod start;
+mod upkeep;
 mod upload;
 
 use std::path::PathBuf;
@@ -59,6 +61,10 @@ enum Row {
     Memory,
     /// Held requests: memory, and time to wake them.
     Held,
+    /// The P99 of a publish while the store does its housekeeping, beside the idle store.
+    Upkeep,
+    /// How long a log takes to open.
+    Start,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -122,6 +128,12 @@ fn measure(cli: &Cli) -> Result<()> {
     }
     if cli.wants(Row::Held) {
         held::run(program, scratch.path(), &mut report)?;
+    }
+    if cli.wants(Row::Upkeep) {
+        upkeep::run(program, scratch.path(), cli.rounds, &mut report)?;
+    }
+    if cli.wants(Row::Start) {
+        start::run(scratch.path(), cli.rounds, &mut report)?;
     }
     report.finish();
     Ok(())

@@ -58,6 +58,11 @@ impl Event {
         }
     }
 
+    /// The same event on a server that was started anew, on other ports.
+    pub fn on(&self, server: &Server) -> Self {
+        Self::at(server, &self.name, self.start_ms, self.duration_ms)
+    }
+
     /// Writes the document, which must be accepted.
     #[track_caller]
     pub fn put_document(&self, document: &Value) -> Reply {

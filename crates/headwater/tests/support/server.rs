@@ -47,6 +47,17 @@ impl Server {
         Self::start_in(std::sync::Arc::new(folder()), "demo", &[])
     }
 
+    /// `headwater serve` on the data in `folder`, where a test has prepared it.
+    pub fn start_on(folder: &std::sync::Arc<TempDir>, options: &[&str]) -> Self {
+        Self::start_in(folder.clone(), "serve", options)
+    }
+
+    /// `headwater serve` as `shell` starts it: its last words are the program and its arguments.
+    pub fn start_through(mut shell: Command, folder: &std::sync::Arc<TempDir>, options: &[&str]) -> Self {
+        shell.arg(binary());
+        Self::start_as(shell, folder.clone(), "serve", options)
+    }
+
     fn start_in(folder: std::sync::Arc<TempDir>, command: &str, options: &[&str]) -> Self {
         Self::start_as(Command::new(binary()), folder, command, options)
     }
@@ -76,6 +87,17 @@ impl Server {
     pub fn kill_and_restart(mut self) -> Self {
         self.program.kill();
         Self::start_in(self.folder.clone(), "serve", &[])
+    }
+
+    /// As [`Server::kill_and_restart`], with these options.
+    pub fn kill_and_restart_with(mut self, options: &[&str]) -> Self {
+        self.program.kill();
+        self.restart_with(options)
+    }
+
+    /// Starts another on the same data, after this one has ended, with these options.
+    pub fn restart_with(self, options: &[&str]) -> Self {
+        Self::start_in(self.folder.clone(), "serve", options)
     }
 
     /// Starts another on the same data, after this one has ended.
@@ -137,7 +159,7 @@ fn address(url: &str) -> &str {
 }
 
 /// In the system's folder for such, which tests may fill.
-fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     tempfile::Builder::new().prefix("headwater-test-").tempdir().expect("a folder for the server's data")
 }
 
