@@ -85,7 +85,7 @@ impl Pace for Meter {
         (state.total, state.told) = (bytes, self.clock.monotonic());
         state.bar.begin("check", files, bytes);
         if self.tells {
-            eprintln!("checking {files} files, {}", HumanBytes(bytes));
+            eprintln!("checking {} in {files} files", HumanBytes(bytes));
         }
     }
 

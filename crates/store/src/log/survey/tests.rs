@@ -262,6 +262,19 @@ async fn a_payload_is_named_with_what_is_intact_instead() {
 }
 
 #[tokio::test]
+async fn of_a_manifest_too_the_other_pipelines_are_named() {
+    let (mut rig, _) = published().await;
+    rig.put(loose("live.mpd", "b"), &body(95, 900)).await;
+    rig.put(loose("other.mpd", "c"), &body(96, 900)).await;
+    rig.stop();
+    rig.flip(&start(&body(91, 900)), 500);
+    rig.flip(&start(&body(90, 700)), 500);
+    let report = rig.check();
+    let intact: Vec<_> = report.damage.iter().map(|damage| (damage.bytes, damage.intact.len())).collect();
+    assert_eq!(intact, [(700, 0), (900, 1)], "{report:#?}");
+}
+
+#[tokio::test]
 async fn what_no_longer_counts_is_told_and_is_no_loss() {
     let (mut rig, bodies) = published().await;
     rig.put(loose("live.mpd", "a"), &body(92, 900)).await;
