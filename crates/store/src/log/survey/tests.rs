@@ -438,6 +438,69 @@ fn delete_and_free(folder: &std::path::Path, clock: Arc<ManualClock>) {
     committer.finish();
 }
 
+#[test]
+fn whatever_a_busy_log_does_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Directory::open(folder.path()).unwrap());
+    // Buckets of a few records that expire within a second, so that files come, go and are freed all the time.
+    let options = Options {
+        bucket_bytes: 150_000,
+        ballast_bytes: 0,
+        expire_after: Duration::ZERO,
+        grace: headwater_model::Millis(0),
+        ..Options::default()
+    };
+    let clock = Arc::new(crate::stamp::SystemClock::default());
+    let log = Log::open(options, clock, disk, Arc::new(Heard::default())).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut checked, mut vanished, mut freed) = (0, 0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| publish_until(&stop, &log));
+        while checked < CHECKS || vanished == 0 || freed == 0 {
+            let reader: Arc<dyn Disk> = Arc::new(Directory::find(folder.path()).unwrap());
+            let report = match check(&reader, log.stamp(), &Free::default()) {
+                Err(SurveyError::NoData { .. }) => continue,
+                report => report.unwrap(),
+            };
+            let is_fine = report.damage.is_empty() && report.whole && report.online && report.torn.is_empty();
+            stop.fetch_or(!is_fine, Ordering::Relaxed);
+            assert!(is_fine, "{report:#?}");
+            checked += 1;
+            vanished += report.vanished;
+            freed += report.freed.objects;
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Enough for files to come and go under a check many times, few enough for a few seconds.
+const CHECKS: u64 = 100;
+
+fn publish_until(stop: &std::sync::atomic::AtomicBool, log: &Log) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let publish = |key: Key, seed: u64, keep: Keep| {
+        let bytes = body(seed, 9000 + (seed % 7) as usize * 3000);
+        let claim = Claim { keep, ..claim(key, &bytes, log.stamp()) };
+        runtime.block_on(log.publish(claim, bytes)).unwrap();
+    };
+    let mut round = 0;
+    while !stop.load(Ordering::Relaxed) {
+        round += 1;
+        let life = EventId(1000 + round);
+        let alive = event(life, "passing", Counters { rev: 2 * round - 2, cache_version: 1 });
+        let counters = Counters { rev: 2 * round, cache_version: 1 };
+        let gone = Entry::Gone { tenant: alive.tenant.clone(), name: alive.name.clone(), counters };
+        let written = runtime.block_on(log.write_entry(Entry::Alive(Box::new(alive.clone())), 2 * round - 2));
+        written.unwrap();
+        publish(loose("live.mpd", "a"), round, Keep::Standing);
+        let soon = Keep::Until(log.stamp().offset_nanos(300_000_000));
+        publish(segment("v", round, "a"), round, soon);
+        publish(Key { event: life, ..segment("v", 1, "a") }, round, soon);
+        publish(Key { event: life, ..loose("x.bin", "a") }, round, Keep::Standing);
+        runtime.block_on(log.write_entry(gone, alive.rev)).unwrap();
+    }
+}
+
 /// A directory of which some bytes cannot be read.
 struct BadSector(Directory, Range<u64>);
 
