@@ -125,7 +125,7 @@ fn a_busy_server_is_checked_and_what_is_damaged_later_is_named() {
     assert_eq!(*damage, told);
     let of = format!("live/game v {NEXT} of a");
     store("check", &data(&server), &[])
-        .says(2, &["1 damage that counts", name, &of, "none is running", "docs/store.md"]);
+        .says(2, &["1 damaged place that counts", name, &of, "none is running", "docs/store.md"]);
     assert_eq!(tree(&data(&server)), before, "nothing is changed");
 
     let server = server.restart();

@@ -4,7 +4,7 @@
 //! The way of a publish: [`Log`] puts it on the queue; the [`Committer`] stamps and judges it with all that wait
 //! (`plan`), writes and syncs it (`shelf`, `bucket`), tells `index`, live window and listener, and answers. Reads go to
 //! the window, the DVR cache, or the disk (`read`). Space comes back by bucket (`reclaim`); `recover` finds everything
-//! again at start. The bytes are described in `format`.
+//! again at start, and [`survey`] shows it without a start. The bytes are described in `format`.
 
 mod bucket;
 mod committer;

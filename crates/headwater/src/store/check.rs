@@ -34,19 +34,19 @@ fn verdict(report: &Report) -> String {
     let harmless = report.damage.len() - losses;
     let mut parts = Vec::new();
     if losses > 0 {
-        parts.push(format!("{} that counts", things(losses, "damage", "damages")));
+        parts.push(things(losses, "damaged place that counts", "damaged places that count"));
     }
     if !report.missing.is_empty() {
         parts.push(things(report.missing.len(), "missing file", "missing files"));
     }
     if !report.later.is_empty() {
-        parts.push(format!("{} of a later version", things(report.later.len(), "file", "files")));
+        parts.push(things(report.later.len(), "file of a later version", "files of a later version"));
     }
     if parts.is_empty() {
         parts.push("intact".to_owned());
     }
     if harmless > 0 {
-        parts.push(format!("{} that no longer counts", things(harmless, "damage", "damages")));
+        parts.push(things(harmless, "damaged place that no longer counts", "damaged places that no longer count"));
     }
     parts.join(", ")
 }
@@ -55,11 +55,15 @@ fn things(count: usize, one: &str, many: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
+fn files(count: u64) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
 fn facts(report: &Report) -> String {
     let amount = |objects: u64, bytes: u64| format!("{objects} payloads, {}", HumanBytes(bytes));
     let mut facts = vec![
         ("server", if report.online { "is running on it" } else { "none is running on it" }.to_owned()),
-        ("checked", format!("{} files, {} records", report.files, report.records)),
+        ("checked", format!("{}, {} records", files(report.files), report.records)),
         ("verified", amount(report.payloads.objects, report.payloads.bytes)),
     ];
     if report.freed.objects > 0 {
@@ -67,7 +71,7 @@ fn facts(report: &Report) -> String {
         facts.push(("freed", format!("{freed}: deleted or replaced, their space is given back")));
     }
     if report.vanished > 0 {
-        facts.push(("expired", format!("{} files while they were being read", report.vanished)));
+        facts.push(("expired", format!("{} while being read", files(report.vanished))));
     }
     lines(&facts)
 }
@@ -83,10 +87,8 @@ fn line(damage: &Damage) -> Value {
         None => damage.what.words().to_owned(),
         Some(error) => format!("{} ({error})", damage.what.words()),
     };
-    // Only of a damaged segment there is something to say.
-    let is_segment = damage.subject.as_ref().is_some_and(|subject| subject.record == "segment");
     let intact = match damage.what {
-        What::Payload if is_segment && damage.standing == Standing::Counts && damage.intact.is_empty() => json!("none"),
+        What::Payload if damage.standing == Standing::Counts && damage.intact.is_empty() => json!("none"),
         _ => json!(damage.intact),
     };
     let of = damage.subject.as_ref().map(|subject| of(subject, damage.what));
@@ -127,7 +129,7 @@ fn notes(report: &Report) -> Vec<String> {
         notes.push(format!("{file} is missing: somebody or something has removed it."));
     }
     if report.has_losses() {
-        notes.push("What to do about it is in docs/store.md. The server never serves damaged bytes.".to_owned());
+        notes.push("A server never serves damaged bytes. What to do about them is in docs/store.md.".to_owned());
     }
     notes
 }
@@ -163,7 +165,7 @@ mod tests {
     fn damage_is_a_line_with_what_is_intact_instead() {
         let report = Report { directory: "data".into(), damage: vec![damage()], ..Report::default() };
         let text = text(&report);
-        assert!(text.starts_with("data: 1 damage that counts\n"), "{text}");
+        assert!(text.starts_with("data: 1 damaged place that counts\n"), "{text}");
         assert!(text.contains("0000000000000002.hwl  8192    payload  live/game v 10 of a  yes     b\n"), "{text}");
         assert!(text.contains("docs/store.md"), "{text}");
     }
@@ -173,7 +175,7 @@ mod tests {
         let harmless = Damage { standing: Standing::Expired, intact: vec![], ..damage() };
         let report = Report { directory: "data".into(), damage: vec![harmless], ..Report::default() };
         let text = text(&report);
-        assert!(text.starts_with("data: intact, 1 damage that no longer counts\n"), "{text}");
+        assert!(text.starts_with("data: intact, 1 damaged place that no longer counts\n"), "{text}");
         assert!(text.contains("no: expired") && !text.contains("docs/store.md"), "{text}");
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use headwater_model::Timestamp;
-use headwater_model::row::{Key, Row};
+use headwater_model::row::{Key, Object, Row};
 
 use super::super::bucket::Stored;
 use super::super::format::{FILE_HEADER_BYTES, HEAD_BYTES, Head, Record, file_name, payload_bytes};
@@ -37,6 +37,8 @@ pub fn check(disk: &Arc<dyn Disk>, now: Timestamp, pace: &dyn Pace) -> Result<Re
         second.run()?;
         let Pass { report: confirmed, .. } = second;
         report.online |= again.online;
+        report.payloads += confirmed.payloads;
+        report.freed += confirmed.freed;
         report.damage = confirmed.damage;
         let ids: BTreeSet<u64> = suspects.iter().map(|suspect| suspect.0).collect();
         let is_gone = |id: &&u64| !again.files.contains_key(*id) && !again.closed.contains_key(*id);
@@ -204,20 +206,31 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// For each damaged segment the pipelines whose bytes a server can give instead.
+    /// For each damaged payload the pipelines whose bytes a server can give instead.
     fn name_the_intact(&mut self) {
-        let segments = |damage: &&mut Damage| damage.what == What::Payload && damage.standing == Standing::Counts;
-        for damage in self.report.damage.iter_mut().filter(segments) {
-            let Some(Subject { event_id: Some(event), rendition: Some(rendition), number: Some(number), .. }) =
-                &damage.subject
-            else {
-                continue;
-            };
-            let expiry = self.survey.expiry();
-            let keeps = |row: &Row| !row.is_removed() && expiry.keeps(row);
-            let rows = self.survey.index.rows(*event, rendition, *number..=*number, usize::MAX, keeps);
-            let intact = rows.into_iter().filter(|row| !self.lost.contains(&row.key)).map(|row| row.key.pipeline);
+        let counts = |damage: &&mut Damage| damage.what == What::Payload && damage.standing == Standing::Counts;
+        for damage in self.report.damage.iter_mut().filter(counts) {
+            let others = damage.subject.as_ref().map(|subject| candidates(self.survey, subject)).unwrap_or_default();
+            let intact = others.into_iter().filter(|row| !self.lost.contains(&row.key)).map(|row| row.key.pipeline);
             damage.intact = intact.collect();
         }
     }
+}
+
+/// All candidates of the object that `subject` is one of.
+fn candidates(survey: &Survey, subject: &Subject) -> Vec<Row> {
+    let Some(event) = subject.event_id else { return Vec::new() };
+    let expiry = survey.expiry();
+    if let (Some(rendition), Some(number)) = (&subject.rendition, subject.number) {
+        let keeps = |row: &Row| !row.is_removed() && expiry.keeps(row);
+        return survey.index.rows(event, rendition, number..=number, usize::MAX, keeps);
+    }
+    let is_same = |row: &Row| match &row.key.object {
+        Object::Segment { .. } => false,
+        Object::Init { rendition } => subject.rendition.as_ref() == Some(rendition),
+        Object::Loose { path } => subject.path.as_deref() == Some(path),
+    };
+    let mut all = survey.index.standing(event, 0);
+    all.retain(|row| is_same(row) && expiry.keeps(row));
+    all
 }

@@ -2,6 +2,7 @@
 //! is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use headwater_model::row::{EventId, Object, Row};
@@ -26,6 +27,13 @@ impl Amount {
     pub(super) fn add(&mut self, bytes: u64) {
         self.objects += 1;
         self.bytes += bytes;
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
     }
 }
 
@@ -93,9 +101,10 @@ impl Discounted {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> Amount {
-        let all = [self.superseded, self.expired, self.deleted];
-        let sum = |of: fn(&Amount) -> u64| all.iter().map(of).sum();
-        Amount { objects: sum(|amount| amount.objects), bytes: sum(|amount| amount.bytes) }
+        let mut total = self.superseded;
+        total += self.expired;
+        total += self.deleted;
+        total
     }
 }
 

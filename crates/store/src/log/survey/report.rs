@@ -64,7 +64,7 @@ pub struct Damage {
     /// tells.
     #[serde(flatten)]
     pub subject: Option<Subject>,
-    /// Of a segment's payload: other pipelines whose candidate is intact.
+    /// Of a payload that counts: other pipelines whose candidate of the same object is intact.
     pub intact: Vec<Pipeline>,
 }
 

@@ -262,6 +262,19 @@ async fn a_payload_is_named_with_what_is_intact_instead() {
 }
 
 #[tokio::test]
+async fn of_a_manifest_too_the_other_pipelines_are_named() {
+    let (mut rig, _) = published().await;
+    rig.put(loose("live.mpd", "b"), &body(95, 900)).await;
+    rig.put(loose("other.mpd", "c"), &body(96, 900)).await;
+    rig.stop();
+    rig.flip(&start(&body(91, 900)), 500);
+    rig.flip(&start(&body(90, 700)), 500);
+    let report = rig.check();
+    let intact: Vec<_> = report.damage.iter().map(|damage| (damage.bytes, damage.intact.len())).collect();
+    assert_eq!(intact, [(700, 0), (900, 1)], "{report:#?}");
+}
+
+#[tokio::test]
 async fn what_no_longer_counts_is_told_and_is_no_loss() {
     let (mut rig, bodies) = published().await;
     rig.put(loose("live.mpd", "a"), &body(92, 900)).await;
@@ -389,6 +402,194 @@ async fn what_changes_while_it_is_read_is_looked_at_again() {
     let goes = Meddling::after(6, || rig.expire(&path));
     let report = rig.check_with(&goes);
     assert_eq!((&report.damage[..], report.vanished), (&[][..], 1), "{report:#?}");
+}
+
+#[tokio::test]
+async fn what_a_server_deletes_and_frees_meanwhile_is_no_damage() {
+    let (mut rig, _) = published().await;
+    rig.stop();
+    let meddling = Meddling::after(0, || {
+        // A thread of its own: the test's runtime is busy.
+        std::thread::scope(|scope| {
+            scope.spawn(|| delete_and_free(rig.folder.path(), rig.clock.clone())).join().unwrap()
+        });
+    });
+    let report = rig.check_with(&meddling);
+    assert_eq!((report.whole, &report.damage[..], report.online), (true, &[][..], false), "{report:#?}");
+    assert_eq!(report.freed, Amount { objects: 6, bytes: 6 * BYTES as u64 }, "{report:#?}");
+}
+
+/// A server starts on the directory, deletes the event, gives its space back, and ends.
+fn delete_and_free(folder: &std::path::Path, clock: Arc<ManualClock>) {
+    let disk = Arc::new(Directory::open(folder).unwrap());
+    let options = Options { ballast_bytes: 0, ..Options::default() };
+    let (log, mut committer) = Log::open_by_hand(options, clock, disk, Arc::new(Heard::default())).unwrap();
+    let Event { tenant, name, .. } = game();
+    let gone = Entry::Gone { tenant, name, counters: Counters { rev: 2, cache_version: 2 } };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let step = async {
+            tokio::task::yield_now().await;
+            committer.step_once();
+        };
+        tokio::join!(biased; log.write_entry(gone, 1), step).0.unwrap();
+    });
+    while committer.tend() {}
+    committer.finish();
+}
+
+#[test]
+fn whatever_a_busy_log_does_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Directory::open(folder.path()).unwrap());
+    // Buckets of a few records that expire within a second, so that files come, go and are freed all the time.
+    let options = Options {
+        bucket_bytes: 150_000,
+        ballast_bytes: 0,
+        expire_after: Duration::ZERO,
+        grace: headwater_model::Millis(0),
+        ..Options::default()
+    };
+    let clock = Arc::new(crate::stamp::SystemClock::default());
+    let log = Log::open(options, clock, disk, Arc::new(Heard::default())).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut checked, mut vanished, mut freed) = (0, 0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| publish_until(&stop, &log));
+        while checked < CHECKS || vanished == 0 || freed == 0 {
+            let reader: Arc<dyn Disk> = Arc::new(Directory::find(folder.path()).unwrap());
+            let report = match check(&reader, log.stamp(), &Free::default()) {
+                Err(SurveyError::NoData { .. }) => continue,
+                report => report.unwrap(),
+            };
+            let is_fine = report.damage.is_empty() && report.whole && report.online && report.torn.is_empty();
+            stop.fetch_or(!is_fine, Ordering::Relaxed);
+            assert!(is_fine, "{report:#?}");
+            checked += 1;
+            vanished += report.vanished;
+            freed += report.freed.objects;
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Enough for files to come and go under a check many times, few enough for a few seconds.
+const CHECKS: u64 = 100;
+
+fn publish_until(stop: &std::sync::atomic::AtomicBool, log: &Log) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let publish = |key: Key, seed: u64, keep: Keep| {
+        let bytes = body(seed, 9000 + (seed % 7) as usize * 3000);
+        let claim = Claim { keep, ..claim(key, &bytes, log.stamp()) };
+        runtime.block_on(log.publish(claim, bytes)).unwrap();
+    };
+    let mut round = 0;
+    while !stop.load(Ordering::Relaxed) {
+        round += 1;
+        let life = EventId(1000 + round);
+        let alive = event(life, "passing", Counters { rev: 2 * round - 2, cache_version: 1 });
+        let counters = Counters { rev: 2 * round, cache_version: 1 };
+        let gone = Entry::Gone { tenant: alive.tenant.clone(), name: alive.name.clone(), counters };
+        let written = runtime.block_on(log.write_entry(Entry::Alive(Box::new(alive.clone())), 2 * round - 2));
+        written.unwrap();
+        publish(loose("live.mpd", "a"), round, Keep::Standing);
+        let soon = Keep::Until(log.stamp().offset_nanos(300_000_000));
+        publish(segment("v", round, "a"), round, soon);
+        publish(Key { event: life, ..segment("v", 1, "a") }, round, soon);
+        publish(Key { event: life, ..loose("x.bin", "a") }, round, Keep::Standing);
+        runtime.block_on(log.write_entry(gone, alive.rev)).unwrap();
+    }
+}
+
+/// A directory of which some bytes cannot be read.
+struct BadSector(Directory, Range<u64>);
+
+struct BadFile(Arc<dyn File>, Range<u64>);
+
+impl Disk for BadSector {
+    fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
+        self.0.lock()
+    }
+    fn in_use(&self) -> io::Result<bool> {
+        self.0.in_use()
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.0.create(name)
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let file = self.0.open(name)?;
+        Ok(if name == "0000000000000002.hwl" { Arc::new(BadFile(file, self.1.clone())) } else { file })
+    }
+    fn open_to_repair(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.0.open_to_repair(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        self.0.unlink(name)
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        self.0.sync_dir()
+    }
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.0.free_bytes()
+    }
+    fn total_bytes(&self) -> io::Result<u64> {
+        self.0.total_bytes()
+    }
+    fn place(&self) -> String {
+        self.0.place()
+    }
+}
+
+impl File for BadFile {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if offset < self.1.end && self.1.start < offset + buffer.len() as u64 {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
+        self.0.read_at(buffer, offset)
+    }
+    fn write_at(&self, slices: &mut [io::IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.0.write_at(slices, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.0.punch(offset, length)
+    }
+}
+
+#[tokio::test]
+async fn a_bad_sector_costs_no_more_than_what_lies_on_it() {
+    let (mut rig, bodies) = published().await;
+    rig.stop();
+    let path = rig.files().pop().unwrap();
+    let content = std::fs::read(&path).unwrap();
+    let payload = start(&bodies[&(2, 'a')]);
+    let at = content.windows(64).position(|window| window == payload).unwrap() as u64;
+    let look = |bad: Range<u64>| {
+        let disk: Arc<dyn Disk> = Arc::new(BadSector(Directory::find(rig.folder.path()).unwrap(), bad));
+        check(&disk, rig.clock_now(), &Free::default()).unwrap()
+    };
+    let report = look(at + 4096..at + 4608);
+    let damage = one(&report);
+    assert_eq!((damage.what, damage.offset, damage.intact.len()), (What::Payload, at, 1), "{report:#?}");
+    assert!(damage.error.as_ref().is_some_and(|error| error.contains("os error 5")), "{damage:?}");
+    assert_eq!((report.records, report.payloads.objects), (9, 7), "everything else is checked");
+    let report = look(0..512);
+    let damage = one(&report);
+    assert_eq!((damage.what, damage.file.as_str()), (What::File, "0000000000000002.hwl"), "{report:#?}");
 }
 
 #[tokio::test]
