@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use headwater_model::Timestamp;
 
+use super::broken::{Fault, broken};
 use super::bucket::{Bucket, Draft, Stored};
 use super::committer::Committer;
 use super::format::{Class, Record};
@@ -71,7 +72,8 @@ impl Committer {
     }
 
     fn next_due(&mut self, now: Timestamp) -> Option<u64> {
-        let ids: Vec<u64> = self.shelf.buckets.keys().copied().filter(|id| !self.shelf.is_open(*id)).collect();
+        let closed = |id: &u64| broken(Fault::UnlinksOpen) || !self.shelf.is_open(*id);
+        let ids: Vec<u64> = self.shelf.buckets.keys().copied().filter(closed).collect();
         ids.into_iter().find(|id| self.is_due(*id, now))
     }
 
@@ -150,7 +152,7 @@ impl Committer {
 
     /// Whether `stored`, in the bucket `id` that goes, still counts.
     fn is_needed(&self, id: u64, stored: &Stored) -> bool {
-        let current = self.shared.index.read().is_current(stored);
+        let current = self.shared.index.read().is_current(stored) && !broken(Fault::ForgetsStanding);
         match &stored.record {
             Record::Row(row) => current && self.expiry().keeps(row),
             Record::Removal { horizon, .. } | Record::Void { horizon, .. } => self.shelf.reaches(*horizon, id),

@@ -12,6 +12,7 @@ use super::bucket::{Bucket, Stored};
 use super::format::{
     self, BLOCK, FILE_HEADER_BYTES, FileHeader, NoHeader, Record, TRAILER_BYTES, Trailer, file_id, file_name,
 };
+use super::header::{COPY_OFFSET, Legible};
 use super::index::Index;
 use super::scan::scan;
 use super::shelf::Shelf;
@@ -65,12 +66,14 @@ impl Found {
 fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
     let file = disk.open(&file_name(id))?;
     let length = file.length()?;
-    let mut first = [0; FILE_HEADER_BYTES];
-    if length >= FILE_HEADER_BYTES as u64 {
-        file.read_at(&mut first, 0)?;
-    }
-    let header = match FileHeader::decode(&first) {
-        Ok(header) if header.id == id => header,
+    let mut first = [0; BLOCK as usize];
+    file.read_at(&mut first[..length.min(BLOCK) as usize], 0)?;
+    let header = match FileHeader::decode_block(&first, id) {
+        Ok(Legible::Whole(header)) => header,
+        Ok(Legible::Mended(header)) => {
+            mend(&*file, &header, first);
+            header
+        }
         Err(NoHeader::Later(version)) => return Ok(Found::Later(version)),
         Err(NoHeader::Blank) if length <= BLOCK => {
             disk.unlink(&file_name(id))?;
@@ -78,7 +81,7 @@ fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
         }
         // The first sync makes header and records durable together: without a header nothing in it was acked, unless
         // the disk damaged it. Deleting is not for us to decide.
-        _ => {
+        Err(_) => {
             tracing::error!(file = file_name(id), "not a bucket, or its header is damaged; it is left alone");
             return Ok(Found::Nothing);
         }
@@ -87,6 +90,20 @@ fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
         return Ok(Found::Bucket(Box::new(bucket)));
     }
     by_scan(disk, &file, header, length, options)
+}
+
+/// Writes a damaged header anew, while what it was made good from is still there. As good without: the next start does
+/// the same.
+fn mend(file: &dyn File, header: &FileHeader, mut first: [u8; BLOCK as usize]) {
+    let bytes = header.encode();
+    for at in [0, COPY_OFFSET] {
+        first[at..at + FILE_HEADER_BYTES].copy_from_slice(&bytes);
+    }
+    tracing::error!(file = header.file_name(), "the header was damaged and is written anew");
+    let written = file.write_at(&mut [IoSlice::new(&first)], 0).and_then(|()| file.sync_data());
+    if let Err(error) = written {
+        tracing::warn!(file = header.file_name(), %error, "the header could not be written anew");
+    }
 }
 
 /// The bucket as its footer tells; `None` if it has none or a damaged one.
@@ -134,19 +151,22 @@ fn by_scan(
     }
     if scanned.damaged {
         tracing::error!(file = name, "records are damaged; what can be read of the file is kept as it is");
-        return Ok(Found::Bucket(Box::new(bucket)));
+    } else {
+        if scanned.end < length {
+            tracing::warn!(
+                file = name,
+                from = length,
+                to = scanned.end,
+                "a torn tail was cut off at the last whole record"
+            );
+        }
+        file.truncate(scanned.end)?;
     }
-    if scanned.end < length {
-        tracing::warn!(
-            file = name,
-            from = length,
-            to = scanned.end,
-            "a torn tail was cut off at the last whole record"
-        );
-    }
-    file.truncate(scanned.end)?;
     rewrite(&**file, scanned.durable, scanned.end)?;
     file.sync_data()?;
+    if scanned.damaged {
+        return Ok(Found::Bucket(Box::new(bucket)));
+    }
     // A full disk may refuse the footer: the bucket is complete without it.
     if let Err(error) = bucket.write_footer(&**file, Timestamp::MIN) {
         tracing::warn!(file = name, %error, "no footer could be written; the next start scans again");
