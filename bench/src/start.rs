@@ -99,6 +99,9 @@ impl Disk for Sparse {
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
         self.0.lock()
     }
+    fn in_use(&self) -> io::Result<bool> {
+        self.0.in_use()
+    }
     fn list(&self) -> io::Result<Vec<String>> {
         self.0.list()
     }

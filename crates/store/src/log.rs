@@ -6,9 +6,11 @@
 //! the window, the DVR cache, or the disk (`read`). Space comes back by bucket (`reclaim`); `recover` finds everything
 //! again at start, and [`survey`] shows it without a start. The bytes are described in `format`.
 
+mod broken;
 mod bucket;
 mod committer;
 mod format;
+mod header;
 mod holes;
 mod index;
 mod inventory;

@@ -52,6 +52,7 @@ fn files_of_a_later_build_are_left_as_they_are() {
     later[8] = 9;
     // A later build checks its header in a way of its own.
     later[48..64].fill(0xee);
+    later[2048..4096].fill(0);
     std::fs::write(&bucket, &later).expect("a bucket");
     let told = refused_start(&data);
     assert!(told.contains("format version 9") && told.contains("newer build"), "{told}");

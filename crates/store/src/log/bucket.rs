@@ -8,7 +8,7 @@ use std::sync::Arc;
 use headwater_model::row::{Digest, Keep, Key};
 use headwater_model::{Millis, Timestamp};
 
-use super::format::{self, BLOCK, Class, Extent, FILE_HEADER_BYTES, Facts, FileHeader, GRAIN, Head, Record, Trailer};
+use super::format::{self, BLOCK, Class, Extent, Facts, FileHeader, GRAIN, Head, Record, Trailer};
 use crate::disk::{Disk, File};
 use crate::slab::Body;
 
@@ -142,11 +142,10 @@ impl Bucket {
             at = extent.end;
             extents.push(extent);
         }
-        let first = self.header.encode();
+        let first = self.header.encode_block();
         let mut slices = Vec::with_capacity(4 * drafts.len() + 2);
         if self.is_fresh() {
             slices.push(IoSlice::new(&first));
-            slices.push(zeros(BLOCK - FILE_HEADER_BYTES as u64));
         }
         for ((range, extent), draft) in pieces.into_iter().zip(drafts) {
             let head = range.len() as u64;

@@ -1,7 +1,7 @@
 //! The bytes of a bucket file: a header block, records, and a footer once it is sealed. Pure: no I/O, no clock.
 //!
 //! ```text
-//! block 0      FileHeader (64 bytes)
+//! block 0      FileHeader (64 bytes) and a copy of it in the middle
 //! records      head (80 bytes) · meta · [zeros to 4 KiB if the payload has a page or more] · payload · zeros to 64
 //! footer       one item per record: offset, head fields, meta
 //! trailer      where the footer is and its digest (64 bytes), the last of the file
@@ -14,6 +14,8 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Digest, EventId, Keep, Key, Row};
 use twox_hash::XxHash3_128;
 
+use super::broken::{Fault, broken};
+pub(crate) use super::header::{FileHeader, NoHeader};
 use crate::codec::{self, DecodeError, array};
 
 /// Raised when a build can no longer read what an older one wrote, or the other way round.
@@ -31,7 +33,6 @@ pub(crate) const META_MAX: u32 = 16 << 20;
 /// Smaller payloads are not punched out of their bucket when they no longer count.
 pub(crate) const HOLE_BYTES_MIN: u64 = 2 * BLOCK;
 
-const FILE_MAGIC: [u8; 8] = *b"HeadwLog";
 pub(crate) const RECORD_MAGIC: [u8; 8] = *b"HwRecord";
 const FOOTER_MAGIC: [u8; 8] = *b"HwFooter";
 
@@ -55,77 +56,6 @@ impl Class {
     pub(crate) fn span_nanos(self) -> i128 {
         let seconds = if self == Self::STANDING { 3600 } else { ((1i128 << self.0) / 8).clamp(60, 86_400) };
         seconds * 1_000_000_000
-    }
-}
-
-/// What one bucket file says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileHeader {
-    pub(crate) id: u64,
-    pub(crate) class: Class,
-    pub(crate) created: Timestamp,
-}
-
-/// Why a file's first block is no header.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoHeader {
-    /// Nothing was ever written, or a crash came before the first sync.
-    Blank,
-    /// Something else is there.
-    Damaged,
-    /// A later build wrote it.
-    Later(u32),
-}
-
-impl FileHeader {
-    pub(crate) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
-        let mut bytes = [0; FILE_HEADER_BYTES];
-        bytes[..8].copy_from_slice(&FILE_MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-        bytes[12] = self.class.0;
-        bytes[16..24].copy_from_slice(&self.id.to_le_bytes());
-        bytes[24..40].copy_from_slice(&self.created.nanos().to_le_bytes());
-        let check = XxHash3_128::oneshot(&bytes[..48]);
-        bytes[48..].copy_from_slice(&check.to_le_bytes());
-        bytes
-    }
-
-    pub(crate) fn decode(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<Self, NoHeader> {
-        let mut from = &bytes[..];
-        if bytes.iter().all(|byte| *byte == 0) {
-            return Err(NoHeader::Blank);
-        }
-        if bytes[..8] != FILE_MAGIC {
-            return Err(NoHeader::Damaged);
-        }
-        let fields = || -> Result<(u32, Self, u128), DecodeError> {
-            let _: [u8; 8] = array(&mut from)?;
-            let version = u32::from_le_bytes(array(&mut from)?);
-            let [class, ..] = array::<4>(&mut from)?;
-            let id = u64::from_le_bytes(array(&mut from)?);
-            let created = codec::decode_time(&mut from)?;
-            let _: [u8; 8] = array(&mut from)?;
-            Ok((version, Self { id, class: Class(class), created }, u128::from_le_bytes(array(&mut from)?)))
-        };
-        let mut fields = fields;
-        let (version, header, check) = fields().map_err(|_| NoHeader::Damaged)?;
-        // Magic and version keep their place in every version; nothing else is promised.
-        if version > FORMAT_VERSION {
-            return Err(NoHeader::Later(version));
-        }
-        if check != XxHash3_128::oneshot(&bytes[..48]) {
-            return Err(NoHeader::Damaged);
-        }
-        Ok(header)
-    }
-
-    /// Sets this bucket's checks apart from those of every other.
-    pub(crate) fn seed(&self) -> u64 {
-        XxHash3_128::oneshot(&self.encode()[..48]) as u64
-    }
-
-    pub(crate) fn file_name(&self) -> String {
-        file_name(self.id)
     }
 }
 
@@ -287,7 +217,7 @@ impl Head {
 
     /// Whether head and `meta` were written by this log, for this place.
     pub(crate) fn holds(&self, seed: u64, offset: u64, meta: &[u8]) -> bool {
-        self.check == check(seed, offset, &self.fields()[..64], meta)
+        broken(Fault::UncheckedRecords) || self.check == check(seed, offset, &self.fields()[..64], meta)
     }
 
     pub(crate) fn extent(&self, offset: u64) -> Extent {
@@ -358,7 +288,7 @@ impl Trailer {
     }
 
     pub(crate) fn holds(&self, footer: &[u8], seed: u64) -> bool {
-        self.digest == XxHash3_128::oneshot_with_seed(seed, footer)
+        broken(Fault::UncheckedRecords) || self.digest == XxHash3_128::oneshot_with_seed(seed, footer)
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use headwater_model::Millis;
 
 use super::bucket::{Bucket, Stored};
-use super::format::{self, BLOCK, FILE_HEADER_BYTES, FileHeader, NoHeader, TRAILER_BYTES, Trailer};
+use super::format::{self, BLOCK, FileHeader, NoHeader, TRAILER_BYTES, Trailer};
+use super::header::Legible;
 use super::scan::{Scanned, scan};
 use crate::disk::File;
 
@@ -40,12 +41,8 @@ pub(super) enum Footer {
 /// Those of the disk.
 pub(super) fn look(file: &dyn File, id: u64, grace: Millis) -> io::Result<Found> {
     let length = file.length()?;
-    let mut first = [0; FILE_HEADER_BYTES];
-    if length >= FILE_HEADER_BYTES as u64 {
-        file.read_at(&mut first, 0)?;
-    }
-    let header = match FileHeader::decode(&first) {
-        Ok(header) if header.id == id => header,
+    let header = match first_block(file, id)?.1 {
+        Ok(Legible::Whole(header) | Legible::Mended(header)) => header,
         Err(NoHeader::Later(version)) => return Ok(Found::Later(version)),
         Err(NoHeader::Blank) if length <= BLOCK => return Ok(Found::Blank),
         _ => return Ok(Found::NoHeader),
@@ -58,6 +55,18 @@ pub(super) fn look(file: &dyn File, id: u64, grace: Millis) -> io::Result<Found>
             Ok(Found::Scanned(header, scanned, footer))
         }
     }
+}
+
+/// The first block of the file of bucket `id`, and the header that it is.
+///
+/// # Errors
+/// Those of the disk.
+pub(super) fn first_block(file: &dyn File, id: u64) -> io::Result<([u8; BLOCK as usize], Result<Legible, NoHeader>)> {
+    let mut block = [0; BLOCK as usize];
+    let there = file.length()?.min(BLOCK) as usize;
+    file.read_at(&mut block[..there], 0)?;
+    let legible = FileHeader::decode_block(&block, id);
+    Ok((block, legible))
 }
 
 /// The bucket as its footer tells.

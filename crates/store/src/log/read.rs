@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_model::row::Row;
 
+use super::broken::{Fault, broken};
 use super::bucket::Stored;
 use super::format::{Record, file_name};
 use super::{Shared, index};
@@ -25,7 +26,7 @@ pub(super) fn payload(disk: &dyn Disk, stored: &Stored) -> io::Result<Body> {
     let mut bytes = vec![0; length];
     disk.open(&file_name(stored.bucket))?.read_at(&mut bytes, stored.extent.payload)?;
     let body = Body::from(Bytes::from(bytes));
-    if body.digest() != stored.digest {
+    if body.digest() != stored.digest && !broken(Fault::UncheckedPayloads) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(body)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use headwater_model::Timestamp;
 use headwater_model::row::Keep;
 
+use super::broken::{Fault, broken};
 use super::bucket::{Bucket, Draft, Stored};
 use super::committer::Committer;
 use super::format::{Class, Record};
@@ -90,7 +91,8 @@ impl Committer {
     }
 
     fn next_due(&mut self, now: Timestamp) -> Option<u64> {
-        let ids: Vec<u64> = self.shelf.buckets.keys().copied().filter(|id| !self.shelf.is_open(*id)).collect();
+        let closed = |id: &u64| broken(Fault::UnlinksOpen) || !self.shelf.is_open(*id);
+        let ids: Vec<u64> = self.shelf.buckets.keys().copied().filter(closed).collect();
         ids.into_iter().find(|id| self.is_due(*id, now))
     }
 
@@ -212,7 +214,7 @@ impl Committer {
 
     /// Whether `stored`, in the bucket `id` that goes, still counts.
     fn is_needed(&self, id: u64, early: bool, stored: &Stored) -> bool {
-        let current = self.shared.index.read().is_current(stored);
+        let current = self.shared.index.read().is_current(stored) && !broken(Fault::ForgetsStanding);
         match &stored.record {
             Record::Row(row) if early => current && row.keep == Keep::Standing,
             Record::Row(row) => current && self.expiry().keeps(row),

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use headwater_model::Timestamp;
 
 use super::bucket::{Bucket, Stored};
-use super::format::{FileHeader, Record, file_id, file_name};
+use super::format::{FILE_HEADER_BYTES, FileHeader, Record, file_id, file_name};
+use super::header::{COPY_OFFSET, Legible};
 use super::holes::Holes;
 use super::index::Index;
 use super::inventory::{self, Inventory};
@@ -27,6 +28,9 @@ pub(super) struct Recovered {
     pub(super) holes: Holes,
     pub(super) troubles: Troubles,
 }
+
+/// More buckets than this are never missing at the end of the list: as many as a year has minutes.
+const NUMBERS_LOST_MAX: u64 = 525_600;
 
 /// What a start found amiss, in bucket files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +52,10 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recover
             "a bucket file is missing, and what was in it; bring it back from a backup while the server is stopped"
         );
     }
-    let next_id = ids.union(&listed).max().map_or(1, |id| id + 1);
+    // A line of the list that was damaged must not use up the numbers.
+    let highest = ids.last().copied().unwrap_or(0);
+    let listed = listed.into_iter().filter(|id| id.saturating_sub(highest) < NUMBERS_LOST_MAX);
+    let next_id = ids.iter().copied().chain(listed).max().unwrap_or(0) + 1;
     let bucket_bytes = room::bucket_bytes(options.bucket_bytes, disk.total_bytes().map_err(unreadable)?);
     let mut shelf = Shelf::new(Arc::clone(disk), options.grace, bucket_bytes, next_id);
     for id in &ids {
@@ -99,6 +106,7 @@ pub(super) fn is_bad_sector(error: &io::Error) -> bool {
 fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
     let name = file_name(id);
     let file = disk.open_to_repair(&name)?;
+    mend(&*file, id)?;
     match look(&*file, id, options.grace)? {
         look::Found::Sealed(bucket) => Ok(Found::Bucket(bucket)),
         look::Found::Scanned(header, scanned, footer) => {
@@ -121,6 +129,23 @@ fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
     }
 }
 
+/// Writes a damaged header anew, while what it was made good from is still there. As good without: the next start does
+/// the same.
+fn mend(file: &dyn File, id: u64) -> io::Result<()> {
+    let (mut block, legible) = look::first_block(file, id)?;
+    let Ok(Legible::Mended(header)) = legible else { return Ok(()) };
+    let bytes = header.encode();
+    for at in [0, COPY_OFFSET] {
+        block[at..at + FILE_HEADER_BYTES].copy_from_slice(&bytes);
+    }
+    tracing::error!(file = header.file_name(), "the header was damaged and is written anew");
+    let written = file.write_at(&mut [IoSlice::new(&block)], 0).and_then(|()| file.sync_data());
+    if let Err(error) = written {
+        tracing::warn!(file = header.file_name(), %error, "the header could not be written anew");
+    }
+    Ok(())
+}
+
 /// The bucket as a scan finds it; its torn tail is cut off and a footer written.
 fn by_scan(
     disk: &dyn Disk,
@@ -141,19 +166,22 @@ fn by_scan(
     }
     if is_damaged {
         tracing::error!(file = name, "records are damaged; what can be read of the file is kept as it is");
-        return Ok(Found::Damaged(Some(Box::new(bucket))));
+    } else {
+        if scanned.end < length {
+            tracing::warn!(
+                file = name,
+                from = length,
+                to = scanned.end,
+                "a torn tail was cut off at the last whole record"
+            );
+        }
+        file.truncate(scanned.end)?;
     }
-    if scanned.end < length {
-        tracing::warn!(
-            file = name,
-            from = length,
-            to = scanned.end,
-            "a torn tail was cut off at the last whole record"
-        );
-    }
-    file.truncate(scanned.end)?;
     rewrite(&**file, scanned.durable, scanned.end)?;
     file.sync_data()?;
+    if is_damaged {
+        return Ok(Found::Damaged(Some(Box::new(bucket))));
+    }
     // A full disk may refuse the footer: the bucket is complete without it.
     match bucket.write_footer(&**file, Timestamp::MIN) {
         Ok(()) => bucket.sealed = true,

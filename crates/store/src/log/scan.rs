@@ -7,6 +7,7 @@ use std::ops::Range;
 use headwater_model::row::Digest;
 use twox_hash::XxHash3_128;
 
+use super::broken::{Fault, broken};
 use super::bucket::Stored;
 use super::format::{BLOCK, Extent, FileHeader, GRAIN, HEAD_BYTES, HOLE_BYTES_MIN, Head, RECORD_MAGIC, Record};
 use crate::disk::File;
@@ -178,7 +179,7 @@ pub(super) fn payload(
         hole = hole && piece[..in_blocks].iter().all(|byte| *byte == 0);
         at += piece.len() as u64;
     }
-    Ok(match Digest(hasher.finish_128()) == digest {
+    Ok(match broken(Fault::UncheckedPayloads) || Digest(hasher.finish_128()) == digest {
         true => Payload::Whole,
         false if hole => Payload::Hole,
         false => Payload::Wrong,

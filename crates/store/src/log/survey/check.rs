@@ -12,8 +12,9 @@ use headwater_model::row::{Key, Object, Row};
 
 use super::super::bucket::Stored;
 use super::super::format::{FILE_HEADER_BYTES, HEAD_BYTES, Head, Record, file_name, payload_bytes};
+use super::super::header::Legible;
 use super::super::index::row;
-use super::super::look::Footer;
+use super::super::look::{self, Footer};
 use super::super::scan::{self, Payload};
 use super::aside::Aside;
 use super::report::{Damage, Later, Report, Subject, Torn, What};
@@ -116,6 +117,9 @@ impl<'a> Pass<'a> {
 
     fn file(&mut self, id: u64, surveyed: &Surveyed, file: &dyn File) {
         self.report.files += 1;
+        if let Ok((_, Ok(Legible::Mended(_)))) = look::first_block(file, id) {
+            self.found(id, 0..FILE_HEADER_BYTES as u64, What::Header, Standing::Counts, None, None);
+        }
         if let Some(Leftover { damage, footer, end }) = &surveyed.scanned {
             for stretch in damage {
                 self.stretch(id, file, stretch.clone());

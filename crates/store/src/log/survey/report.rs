@@ -72,7 +72,7 @@ pub struct Damage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// The file's header: a server leaves the whole file alone.
+    /// The file's header: a server makes it good from its copy, or leaves the whole file alone where it cannot.
     Header,
     /// The footer or trailer: a server finds the records by a scan, and writes it anew.
     Footer,

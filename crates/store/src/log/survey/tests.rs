@@ -320,13 +320,20 @@ async fn a_header_is_named_and_a_later_version_with_the_remedy() {
     let report = rig.check();
     let damage = one(&report);
     assert_eq!((damage.what, damage.offset, damage.standing), (What::Header, 0, Standing::Counts));
-    assert_eq!(rig.holdings().unreadable, 1);
-    flip(&path, 20);
-    flip(&path, 9);
+    assert_eq!((report.records, rig.holdings().unreadable), (9, 0), "the copy tells what it was");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[..4096].fill(7);
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!((one(&rig.check()).what, rig.holdings().unreadable), (What::Header, 1));
+    // A later build's header, which has no copy where this build looks for one.
+    bytes[..4096].fill(0);
+    bytes[..8].copy_from_slice(b"HeadwLog");
+    bytes[9] = 1;
+    std::fs::write(&path, &bytes).unwrap();
     let report = rig.check();
     assert_eq!((report.later.len(), report.whole, report.has_losses()), (1, false, false));
     let refused = holdings(&rig.disk(), rig.clock_now(), &Free::default()).unwrap_err().to_string();
-    assert!(refused.contains("version 257") && refused.contains("newer build"), "{refused}");
+    assert!(refused.contains("version 256") && refused.contains("newer build"), "{refused}");
 }
 
 #[tokio::test]
