@@ -236,3 +236,33 @@ async fn a_bad_sector_costs_what_lies_on_it_and_nothing_else() {
     let rig = rig.restart(cold());
     assert_eq!(rig.rows().await.len(), 2, "the disk can read it again");
 }
+
+/// A channel that never ends: what stands was written to buckets of the first hour, which are long gone.
+#[tokio::test]
+async fn what_stands_outlives_every_bucket_it_was_written_to() {
+    let rig = Rig::open(Options { bucket_bytes: 200_000, ..cold() });
+    let bytes = body(1, 5000);
+    let alive = event(EVENT, "channel", Counters::default());
+    rig.done(rig.log.write_entry(Entry::Alive(Box::new(alive.clone())), 0)).await.unwrap();
+    let init = rig.stored(init("v", "a"), &bytes).await;
+    let manifest = rig.stored(loose("channel.mpd", "a"), &bytes).await;
+    let first = rig.files();
+    let mut most = 0;
+    for number in 0..5000 {
+        let until = rig.log.stamp() + Millis::from_seconds(3600);
+        let claim = claim(segment("v", number, "a"), &bytes, rig.log.stamp());
+        rig.stored_as(Claim { keep: Keep::Until(until), ..claim }, &bytes).await;
+        rig.clock.advance(Duration::from_secs(120));
+        rig.tend();
+        most = most.max(rig.log.stats().disk_bytes);
+    }
+    assert!(first.iter().all(|name| !rig.files().contains(name)), "a week later none of the first files is there");
+    assert!(most < 1_000_000, "an hour of media and what stands: {most}");
+    rig.disk.crash();
+    let rig = rig.restart(cold());
+    assert_eq!(rig.log.entries().await.unwrap(), [Entry::Alive(Box::new(alive))]);
+    assert_eq!(rig.log.standing(EVENT, 0).await.unwrap(), [init.clone(), manifest.clone()]);
+    for row in [init, manifest] {
+        assert_eq!(rig.read(&row).await.unwrap().to_bytes(), bytes.to_bytes());
+    }
+}
