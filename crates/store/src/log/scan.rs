@@ -41,11 +41,12 @@ pub(super) fn scan(file: &dyn File, header: &FileHeader, length: u64) -> io::Res
     let mut scanned = Scanned { records: Vec::new(), end: BLOCK, durable, damaged: false };
     for candidate in candidates {
         let Candidate { head, record, extent, follows } = candidate;
-        if extent.offset < durable {
-            scanned.damaged |= !follows;
-        } else if !follows || !verified(file, &head, extent, length)? {
+        // What was damaged before the commit that vouches says nothing against it.
+        let begins = extent.offset == durable.next_multiple_of(BLOCK);
+        if extent.offset >= durable && (!(follows || begins) || !verified(file, &head, extent, length)?) {
             break;
         }
+        scanned.damaged |= !follows;
         scanned.end = extent.end;
         scanned.records.push(Stored { record, stamp: head.stamp, digest: head.digest, bucket: header.id, extent });
     }
