@@ -42,19 +42,21 @@ pub(super) fn scan(file: &dyn File, header: &FileHeader, length: u64) -> io::Res
     let mut scanned = Scanned { records: Vec::new(), end: BLOCK, durable, damage: Vec::new() };
     for candidate in candidates {
         let Candidate { head, record, extent, follows } = candidate;
-        if extent.offset < durable {
-            if !follows {
-                scanned.damage.push(scanned.end..extent.offset);
+        // What was damaged before the commit that vouches says nothing against it.
+        let begins = extent.offset == durable.next_multiple_of(BLOCK);
+        if extent.offset >= durable {
+            if !(follows || begins) {
+                break;
             }
-        } else if !follows {
-            break;
-        } else {
             match payload(file, (head.payload, head.digest), extent, length)? {
                 Payload::Whole => {}
                 // Of media that no longer counts, in a bucket that was sealed: what follows it is none the worse.
                 Payload::Hole => continue,
                 Payload::Wrong => break,
             }
+        }
+        if !follows {
+            scanned.damage.push(scanned.end..extent.offset);
         }
         scanned.end = extent.end;
         scanned.records.push(Stored { record, stamp: head.stamp, digest: head.digest, bucket: header.id, extent });

@@ -2,6 +2,7 @@
 //! does.
 
 mod crash;
+mod damage;
 mod golden;
 mod inventory;
 mod room;

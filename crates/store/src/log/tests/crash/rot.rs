@@ -9,7 +9,7 @@ use super::*;
 /// What has flipped, and what it may have touched.
 pub(super) struct Rot {
     /// Whether bits flip in this world.
-    happens: bool,
+    pub(super) happens: bool,
     /// Heads and footers may be hit: after a start any record may be missing.
     pub(super) is_rotten: bool,
     /// Rows whose payload was hit, by when they were published.
