@@ -83,6 +83,9 @@ fn check_words(source: &Source, breaches: &mut Vec<String>) {
                 breach(line, &format!("`{word}` belongs to headwater-wire; go through its types"));
             }
         }
+        if source.is_in(&["crates/"]) && !source.is_in(&["crates/cassandra/"]) && has_word(code, "scylla") {
+            breach(line, "`scylla` belongs to headwater-cassandra; go through the `Store` trait");
+        }
         let reads_environment = source.is_in(&ENVIRONMENT);
         if !reads_environment && (has_word(code, "std::env") || has_word(code, "env::var")) {
             breach(line, "only the binary reads the environment; take the value as an argument");
@@ -146,6 +149,9 @@ pub(super) fn check_manifests(root: &Path) -> Result<Vec<String>> {
             }
             if folder != "wire" && ["hyper", "hyper-util"].contains(&name) {
                 breaches.push(format!("{path}: `{name}` belongs to headwater-wire"));
+            }
+            if folder != "cassandra" && name == "scylla" {
+                breaches.push(format!("{path}: `{name}` belongs to headwater-cassandra"));
             }
         }
     }

@@ -1,0 +1,1 @@
+//! The store engine on Apache Cassandra, with memcached in front of its chunks.
