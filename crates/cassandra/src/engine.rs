@@ -20,7 +20,7 @@ use crate::index::{Index, keeps};
 use crate::options::{Options, RECORDS_IN_FLIGHT};
 use crate::place::Place;
 use crate::session::Cluster;
-use crate::{OpenError, version};
+use crate::{OpenError, memcached, version};
 
 /// Locks that commits of this process take turns by: enough that two renditions seldom share one.
 const STRIPES: usize = 1024;
@@ -36,6 +36,8 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) chunks: Box<dyn Chunks>,
+    /// How often memcached was asked.
+    pub(crate) cached: Arc<memcached::Counters>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) announcer: Arc<Announcer>,
     pub(crate) dvr: Dvr,
@@ -74,9 +76,16 @@ impl Engine {
         cluster.scan(take_in).await?;
         let window = Window::new(options.window_bytes);
         let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
-        let chunks = Box::new(Arc::clone(&cluster));
+        let cached = Arc::<memcached::Counters>::default();
+        let chunks: Box<dyn Chunks> = match &options.memcached {
+            None => Box::new(Arc::clone(&cluster)),
+            Some(options) => {
+                Box::new(memcached::Cached::new(Arc::clone(&cluster), options, &clock, Arc::clone(&cached)).await?)
+            }
+        };
         Ok(Self {
             chunks,
+            cached,
             cluster,
             clock,
             announcer: Arc::new(announcer),

@@ -68,6 +68,12 @@ impl Cassandra {
         Ok(Arc::new(Self { engine, tending }))
     }
 
+    /// How often memcached was asked since the start; nothing without one.
+    #[must_use]
+    pub fn memcached(&self) -> memcached::Stats {
+        self.engine.cached.read()
+    }
+
     /// Does `work` on a task of its own, which ends although its caller goes away.
     async fn apart<T: Send + 'static>(
         &self,

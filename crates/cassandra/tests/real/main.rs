@@ -2,5 +2,7 @@
 #![allow(unreachable_pub, reason = "the modules of a test are reached from its root alone")]
 #![expect(clippy::disallowed_methods, reason = "tests: they measure real servers in real time")]
 
+mod caches;
 mod conforms;
+mod nodes;
 mod support;

@@ -32,11 +32,20 @@ fn start() -> Owned {
         let cluster = Cluster::open(Path::new(&folder)).expect("a readable plan");
         return Owned::Running(cluster.unwrap_or_else(|| panic!("no cluster in {folder:?}")));
     }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders below the root");
-    let options = headwater_cluster::Options::new(workspace.join(".tools/cassandra/jars"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cassandra-{}", std::process::id()));
-    let guard = Guard::start(&folder, &options, &mut |step| eprintln!("cluster: {step}"));
+    let guard = Guard::start(&folder, &parts(), &mut |step| eprintln!("cluster: {step}"));
     Owned::Ours(guard.unwrap_or_else(|error| panic!("the cluster does not start: {error:#}")))
+}
+
+fn parts() -> headwater_cluster::Options {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders below the root");
+    headwater_cluster::Options::new(workspace.join(".tools/cassandra/jars"))
+}
+
+/// Starts again what a test has killed.
+pub fn restart() {
+    let up = Cluster::up(cluster().folder(), &parts(), &mut |step| eprintln!("cluster: {step}"));
+    drop(up.unwrap_or_else(|error| panic!("the cluster does not start again: {error:#}")));
 }
 
 /// Options for keyspaces in which nothing is stored: the same ones each time, emptied, because making tables takes a
