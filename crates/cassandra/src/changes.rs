@@ -46,6 +46,8 @@ pub(crate) enum Note {
 }
 
 type Token = [u8; 16];
+/// What is still to be looked at, until when.
+type Open = (Note, Duration);
 
 impl Note {
     /// Kind, key and token as columns.
@@ -121,8 +123,7 @@ impl Cluster {
 pub(crate) struct Watch {
     /// Notes seen, with when, so that each is taken up once.
     seen: HashMap<Token, Duration>,
-    /// What is still to be looked at, until when.
-    open: Vec<(Note, Duration)>,
+    open: Vec<Open>,
 }
 
 impl Watch {
@@ -167,13 +168,17 @@ impl Watch {
     }
 
     async fn check(&mut self, cluster: &Cluster, announcer: &Announcer, now: Duration) {
-        let looks = std::mem::take(&mut self.open).into_iter().map(async |(note, until)| {
-            let done = see(cluster, announcer, &note).await.unwrap_or(false);
-            (!done && now < until).then_some((note, until))
-        });
+        let looks = std::mem::take(&mut self.open).into_iter().map(|open| follow_up(cluster, announcer, open, now));
         let looks: Vec<_> = looks.collect();
-        self.open = stream::iter(looks).buffer_unordered(LOOKS).filter_map(async |open| open).collect().await;
+        let open: Vec<Option<Open>> = stream::iter(looks).buffer_unordered(LOOKS).collect().await;
+        self.open = open.into_iter().flatten().collect();
     }
+}
+
+/// Looks once more; `None` if that was the last time.
+async fn follow_up(cluster: &Cluster, announcer: &Announcer, (note, until): Open, now: Duration) -> Option<Open> {
+    let done = see(cluster, announcer, &note).await.unwrap_or(false);
+    (!done && now < until).then_some((note, until))
 }
 
 /// Looks at what `note` names and tells what has changed; whether the change it names is there.

@@ -17,7 +17,7 @@ use crate::announce::{Announcer, is_removed, slot};
 use crate::changes::{Note, Watch};
 use crate::chunks::{self, Chunks};
 use crate::index::{Index, keeps};
-use crate::options::{Options, RECORDS_IN_FLIGHT};
+use crate::options::{Options, RECORDS_IN_FLIGHT, SCANS_MAX};
 use crate::place::Place;
 use crate::session::Cluster;
 use crate::{OpenError, memcached, version};
@@ -63,17 +63,7 @@ impl Engine {
         listener: Arc<dyn Listener>,
     ) -> Result<Self, OpenError> {
         let cluster = Arc::new(Cluster::connect(&options).await?);
-        let mut index = Index::new(options.grace);
-        for (entry, ended) in cluster.entries().await? {
-            index.put_entry(&entry);
-            ended.into_iter().for_each(|id| drop(index.end(id)));
-        }
-        let mut highest = Timestamp::MIN;
-        let take_in = |row: Row| {
-            highest = highest.max(row.published);
-            drop(index.put(&row.key.clone(), Some(row)));
-        };
-        cluster.scan(take_in).await?;
+        let (index, highest) = load(&cluster, &options).await?;
         let window = Window::new(options.window_bytes);
         let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
         let cached = Arc::<memcached::Counters>::default();
@@ -184,4 +174,33 @@ impl Engine {
         }
         Err(StoreError::Gone)
     }
+}
+
+/// Everything that is recorded, and the highest stamp of it.
+async fn load(cluster: &Cluster, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+    let mut scans = 1;
+    loop {
+        match scan(cluster, options).await {
+            Err(StoreError::Unavailable(error)) if scans < SCANS_MAX => {
+                tracing::warn!(error, "the records cannot be read yet; trying again");
+                scans += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+async fn scan(cluster: &Cluster, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+    let mut index = Index::new(options.grace);
+    for (entry, ended) in cluster.entries().await? {
+        index.put_entry(&entry);
+        ended.into_iter().for_each(|id| drop(index.end(id)));
+    }
+    let mut highest = Timestamp::MIN;
+    let take_in = |row: Row| {
+        highest = highest.max(row.published);
+        drop(index.put(&row.key.clone(), Some(row)));
+    };
+    cluster.scan(take_in).await?;
+    Ok((index, highest))
 }

@@ -11,7 +11,7 @@ use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::statement::{Consistency, SerialConsistency};
 
 use crate::OpenError;
-use crate::options::{CONNECT_BUDGET, HEDGES_MAX, Options, READ_BUDGET, RECORD_HEDGE, SILENCE_MAX};
+use crate::options::{CONNECT_BUDGET, HEDGES_MAX, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
 use crate::schema::{self, Names};
 use crate::statements::Statements;
 
@@ -60,7 +60,7 @@ impl Profiles {
             record: profile(options.record_attempt(), options.hedge.map(|hedge| hedge.max(RECORD_HEDGE))).into_handle(),
             write: profile(options.stage_budget(), options.hedge).into_handle(),
             read: profile(READ_BUDGET, options.hedge).into_handle(),
-            scan: profile(CONNECT_BUDGET, None).into_handle(),
+            scan: profile(SCAN_PAGE_BUDGET, None).into_handle(),
         }
     }
 }

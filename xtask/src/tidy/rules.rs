@@ -37,7 +37,7 @@ const IMPURE: [(&str, &str); 9] = [
 const PURE: [&str; 2] = ["crates/model/", "crates/media/"];
 
 /// Who may read the environment: the binary and what is no part of the server.
-const ENVIRONMENT: [&str; 4] = ["crates/headwater/", "xtask/", "bench/", "fuzz/"];
+const ENVIRONMENT: [&str; 5] = ["crates/headwater/", "crates/cassandra/examples/", "xtask/", "bench/", "fuzz/"];
 
 /// Every breach of one file.
 #[must_use]

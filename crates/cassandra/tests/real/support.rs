@@ -51,6 +51,8 @@ pub fn restart() {
 /// Options for keyspaces in which nothing is stored: the same ones each time, emptied, because making tables takes a
 /// cluster seconds, and longer the more there are. Engines that were opened before must have been dropped.
 pub async fn fresh() -> Options {
+    // What a test that failed has killed.
+    restart();
     let options = Options::new(cluster().contact_points("dc1"), "dc1");
     // Nodes, tests and other work share a few cores: what is slow here is not broken.
     let patient = Options { publish_budget: Duration::from_secs(20), hedge: Some(Duration::from_secs(1)), ..options };
