@@ -3,6 +3,7 @@
 //! Plain Rust over other people's programs: each step is a function that fails with a message saying what to do.
 #![expect(clippy::disallowed_methods, reason = "a tool, no part of the server: it takes times and finds programs")]
 
+pub mod cluster;
 pub mod programs;
 pub mod setup;
 pub mod step;

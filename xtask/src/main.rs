@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use xtask::step::Steps;
-use xtask::{bench, docs, fuzz, setup, spec, suite, tidy};
+use xtask::{bench, cluster, docs, fuzz, setup, spec, suite, tidy};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
@@ -13,6 +13,7 @@ cargo xtask COMMAND
   spec [ARGS]      plays the cases of spec/ against a server: --url OPS_URL [FILTER…]; --list lists them
   tidy             checks the house rules
   bench [ARGS]     runs the side-by-side benchmarks (release build)
+  cluster [ARGS]   starts and stops real Cassandra nodes and memcached zones: up, down, kill, status
   docs             writes the generated pages under docs/
   fuzz [SECONDS]   runs each fuzz target for SECONDS (default 60)";
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         // Without the closing lines: the player's own are the answer, and `--list` prints a table.
         ["spec", rest @ ..] => return spec(rest).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         ["bench", rest @ ..] => steps.run("bench", || bench(rest)),
+        ["cluster", rest @ ..] => steps.run("cluster", || cluster::run(rest)),
         ["docs"] => steps.run("docs", docs),
         ["fuzz"] => steps.run("fuzz", || fuzz("60")),
         ["fuzz", seconds] => steps.run("fuzz", || fuzz(seconds)),

@@ -19,32 +19,48 @@ const PACKAGES: [(&str, &str); 8] = [
     ("traffic_server", "trafficserver"),
 ];
 
+/// Debian packages of `cargo xtask cluster`.
+const CLUSTER_PACKAGES: [(&str, &str); 3] =
+    [("memcached", "memcached"), ("java", "openjdk-17-jre-headless"), ("mvn", "maven")];
+
 /// The font of the watch page's screenshots and of ffmpeg's `drawtext`.
 const FONT: (&str, &str) = ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core");
 
 /// The S3 server of the export tests, as a Go module and its version: its releases are no versions that Go knows.
 const MINIO: (&str, &str) = ("github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c");
 
-/// Where programs from npm, PyPI and Go modules go; ignored by git.
+/// Where programs from npm, PyPI, Go modules and Maven go; ignored by git.
 const TOOLS: &str = ".tools";
+
+/// Where Cassandra's jars are, from the root.
+pub const CASSANDRA: &str = ".tools/cassandra/jars";
 
 /// Installs what is missing.
 ///
 /// # Errors
 /// If something cannot be installed; the message says what to install by hand.
 pub fn run() -> Result<()> {
-    debian_packages()?;
+    debian_packages(&[&PACKAGES[..], &CLUSTER_PACKAGES].concat(), &[FONT])?;
     node_packages(&root())?;
     python_packages(&root())?;
-    minio(&root())
+    minio(&root())?;
+    cassandra(&root())
 }
 
-fn debian_packages() -> Result<()> {
-    let mut missing: Vec<&str> =
-        PACKAGES.iter().filter(|(name, _)| !is_installed(name)).map(|(_, package)| *package).collect();
-    if !Path::new(FONT.0).exists() {
-        missing.push(FONT.1);
-    }
+/// Installs only what `cargo xtask cluster` needs.
+///
+/// # Errors
+/// As [`run`].
+pub fn cluster() -> Result<()> {
+    debian_packages(&CLUSTER_PACKAGES, &[])?;
+    cassandra(&root())
+}
+
+/// Installs what is missing of `programs` and `files`.
+fn debian_packages(programs: &[(&str, &str)], files: &[(&str, &str)]) -> Result<()> {
+    let programs = programs.iter().filter(|(name, _)| !is_installed(name));
+    let files = files.iter().filter(|(path, _)| !Path::new(path).exists());
+    let missing: Vec<&str> = programs.chain(files).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -134,4 +150,23 @@ fn minio(root: &Path) -> Result<()> {
     programs::run(program("go", &["install", &package]).env("GOBIN", &folder))?;
     // Last, so that an interrupted installation starts anew.
     std::fs::write(done, version).context("cannot note what is installed")
+}
+
+/// Fetches Cassandra's jars as `xtask/tools/cassandra/pom.xml` names them, unless the same ones are there already.
+fn cassandra(root: &Path) -> Result<()> {
+    let (from, to) = (root.join("xtask/tools/cassandra/pom.xml"), root.join(CASSANDRA));
+    let wanted = std::fs::read(&from).context("cannot read xtask/tools/cassandra/pom.xml")?;
+    let done = root.join(TOOLS).join("cassandra/installed-pom.xml");
+    if std::fs::read(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!("setup: fetching the jars of xtask/tools/cassandra/pom.xml into {CASSANDRA} with Maven");
+    if to.exists() {
+        std::fs::remove_dir_all(&to)?;
+    }
+    let (pom, folder) = (from.display().to_string(), format!("-DoutputDirectory={}", to.display()));
+    let copy = ["--quiet", "--batch-mode", "--file", &pom, "dependency:copy-dependencies", &folder];
+    programs::run(&mut program("mvn", &[&copy[..], &["-DincludeScope=runtime"]].concat()))?;
+    // Last, so that an interrupted installation starts anew.
+    std::fs::write(done, wanted).context("cannot note what is installed")
 }

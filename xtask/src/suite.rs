@@ -36,8 +36,12 @@ pub fn matching(steps: &mut Steps, filter: &str) {
 fn tests(steps: &mut Steps, filter: Option<&str>) {
     // The end-to-end tests measure in real time, so they get the binary that users get.
     steps.run("build release", || run(&mut cargo(&["build", "--quiet", "--release", "--package", "headwater"])));
-    let workspace = ["--workspace", "--exclude", "headwater"].map(str::to_owned).to_vec();
+    let workspace = ["--workspace", "--exclude", "headwater", "--exclude", "headwater-cassandra"];
+    let workspace = workspace.map(str::to_owned).to_vec();
     steps.count("tests of the crates", |counts| test(counts, workspace, filter, None));
+    // Three nodes on the cores that the tests have: one test at a time.
+    let cassandra = ["--package", "headwater-cassandra", "--lib", "--tests"].map(str::to_owned).to_vec();
+    steps.count("Cassandra", |counts| test(counts, cassandra, filter, Some("1")));
     match end_to_end() {
         Ok((parallel, serial)) => {
             steps.count("end to end", |counts| test(counts, parallel, filter, Some(PARALLEL)));

@@ -55,14 +55,18 @@ impl Dvr {
     }
 
     /// The body stamped `stamp`, if it is here.
-    pub(crate) fn get(&self, stamp: Timestamp) -> Option<Body> {
+    #[must_use]
+    pub fn get(&self, stamp: Timestamp) -> Option<Body> {
         let body = self.cache.get(&stamp)?;
         self.lookups.fetch_add(1, Ordering::Relaxed);
         Some(body)
     }
 
     /// The body stamped `stamp`; `read` fetches it unless it is here or on its way.
-    pub(crate) async fn get_or_read<F>(&self, stamp: Timestamp, read: impl FnOnce() -> F) -> Result<Body, StoreError>
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub async fn get_or_read<F>(&self, stamp: Timestamp, read: impl FnOnce() -> F) -> Result<Body, StoreError>
     where
         F: Future<Output = Result<Body, StoreError>>,
     {

@@ -3,6 +3,7 @@
 //! A stamp orders records: it starts at the larger of the wall clock and the highest durable stamp, and from then on
 //! follows the monotonic clock, so that a wall clock that jumps cannot reorder what was published.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -108,6 +109,8 @@ struct State {
     last: i128,
     /// The first stamp of the commit in progress.
     open: Option<i128>,
+    /// Stamps of commits of their own that are in progress.
+    apart: BTreeSet<i128>,
 }
 
 impl Stamps {
@@ -116,7 +119,7 @@ impl Stamps {
     pub fn new(clock: Arc<dyn Clock>, highest: Timestamp) -> Self {
         let start = clock.wall().max(highest.offset_nanos(1)).nanos();
         let anchor = start - clock.monotonic().as_nanos() as i128;
-        Self { clock, state: Mutex::new(State { anchor, last: start, open: None }) }
+        Self { clock, state: Mutex::new(State { anchor, last: start, open: None, apart: BTreeSet::new() }) }
     }
 
     /// The moment on the stamp clock.
@@ -151,12 +154,35 @@ impl Stamps {
         self.state.lock().open = None;
     }
 
+    /// As [`Stamps::next`], for an engine whose commits end one by one: this stamp holds the watermark below it until it
+    /// is given to [`Stamps::close`].
+    #[must_use]
+    pub fn open(&self) -> Timestamp {
+        let mut state = self.state.lock();
+        let stamp = state.now(&*self.clock).max(state.last + 1);
+        state.last = stamp;
+        state.apart.insert(stamp);
+        Timestamp::from_nanos(stamp)
+    }
+
+    /// The commit stamped `stamp` is announced or has failed.
+    pub fn close(&self, stamp: Timestamp) {
+        self.state.lock().apart.remove(&stamp.nanos());
+    }
+
+    /// Another process has stamped a record `stamp`: what is stamped from now on is later.
+    pub fn hear(&self, stamp: Timestamp) {
+        let mut state = self.state.lock();
+        state.last = state.last.max(stamp.nanos());
+    }
+
     /// Everything stamped up to here is announced.
     #[must_use]
     pub fn settled(&self) -> Timestamp {
         let mut state = self.state.lock();
         let now = state.now(&*self.clock);
-        Timestamp::from_nanos(state.open.map_or(now, |open| open - 1))
+        let open = state.open.into_iter().chain(state.apart.first().copied()).min();
+        Timestamp::from_nanos(open.map_or(now, |open| open - 1))
     }
 }
 
@@ -213,6 +239,26 @@ mod tests {
         let commit = stamps.next();
         stamps.arrive(|stamp| assert!(stamp > commit));
         assert!(stamps.settled() < commit, "the commit in progress holds it down all the same");
+    }
+
+    #[test]
+    fn the_watermark_waits_for_the_oldest_of_the_commits_that_end_one_by_one() {
+        let (clock, stamps) = stamps(1000, 0);
+        let (one, two) = (stamps.open(), stamps.open());
+        clock.advance(Duration::from_secs(5));
+        stamps.close(two);
+        assert!(stamps.settled() < one);
+        stamps.close(one);
+        assert!(stamps.settled() >= Timestamp::from_seconds(1005));
+    }
+
+    #[test]
+    fn what_others_stamped_is_never_stamped_again() {
+        let (_, stamps) = stamps(1000, 0);
+        stamps.hear(Timestamp::from_seconds(2000));
+        assert!(stamps.open() > Timestamp::from_seconds(2000));
+        stamps.hear(Timestamp::from_seconds(1));
+        assert!(stamps.now() > Timestamp::from_seconds(2000));
     }
 
     #[test]

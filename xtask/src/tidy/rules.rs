@@ -37,7 +37,7 @@ const IMPURE: [(&str, &str); 9] = [
 const PURE: [&str; 2] = ["crates/model/", "crates/media/"];
 
 /// Who may read the environment: the binary and what is no part of the server.
-const ENVIRONMENT: [&str; 4] = ["crates/headwater/", "xtask/", "bench/", "fuzz/"];
+const ENVIRONMENT: [&str; 5] = ["crates/headwater/", "crates/cassandra/examples/", "xtask/", "bench/", "fuzz/"];
 
 /// Every breach of one file.
 #[must_use]
@@ -82,6 +82,9 @@ fn check_words(source: &Source, breaches: &mut Vec<String>) {
             for word in ["hyper", "hyper_util"].into_iter().filter(|word| has_word(code, word)) {
                 breach(line, &format!("`{word}` belongs to headwater-wire; go through its types"));
             }
+        }
+        if source.is_in(&["crates/"]) && !source.is_in(&["crates/cassandra/"]) && has_word(code, "scylla") {
+            breach(line, "`scylla` belongs to headwater-cassandra; go through the `Store` trait");
         }
         let reads_environment = source.is_in(&ENVIRONMENT);
         if !reads_environment && (has_word(code, "std::env") || has_word(code, "env::var")) {
@@ -146,6 +149,9 @@ pub(super) fn check_manifests(root: &Path) -> Result<Vec<String>> {
             }
             if folder != "wire" && ["hyper", "hyper-util"].contains(&name) {
                 breaches.push(format!("{path}: `{name}` belongs to headwater-wire"));
+            }
+            if folder != "cassandra" && name == "scylla" {
+                breaches.push(format!("{path}: `{name}` belongs to headwater-cassandra"));
             }
         }
     }

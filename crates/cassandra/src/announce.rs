@@ -1,0 +1,222 @@
+//! What has become durable is told here, and nowhere else: into the index and the live window, to the listener, past the
+//! watermark, and only then to who waits. Commits of this process end in any order and are told in the order of their
+//! stamps; what other processes committed is told when it is seen. Must never wait for the cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headwater_model::Timestamp;
+use headwater_model::event::Entry;
+use headwater_model::row::{EventId, Key, Object, Row};
+use headwater_store::stamp::Stamps;
+use headwater_store::window::Window;
+use headwater_store::{Body, Listener, Notice};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use crate::index::Index;
+
+/// What a commit changed.
+#[expect(clippy::large_enum_variant, reason = "it lives for one commit, and most are of the large kind")]
+pub(crate) enum Change {
+    /// A candidate has this record, and these bytes if they are at hand.
+    Row(Row, Option<Body>),
+    /// An init segment or a loose object is gone.
+    Removed(Key),
+    /// An event has this entry.
+    Entry(Entry),
+}
+
+/// Tells what has become durable.
+pub(crate) struct Announcer {
+    pub(crate) stamps: Stamps,
+    pub(crate) index: RwLock<Index>,
+    pub(crate) window: Window,
+    listener: Arc<dyn Listener>,
+    /// Commits of this process by stamp, from the oldest that is not told yet.
+    commits: Mutex<BTreeMap<Timestamp, Commit>>,
+    /// Held while something is told, so that it is told in order.
+    telling: Mutex<()>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "there are as many as commits in progress")]
+enum Commit {
+    Open,
+    Ended(Option<Change>, oneshot::Sender<()>),
+}
+
+/// A commit in progress: it holds back the watermark and what is stamped later. Dropping it means that it failed.
+pub(crate) struct Ticket {
+    announcer: Arc<Announcer>,
+    stamp: Timestamp,
+    ended: bool,
+}
+
+impl Announcer {
+    pub(crate) fn new(stamps: Stamps, index: Index, window: Window, listener: Arc<dyn Listener>) -> Self {
+        let (commits, telling) = (Mutex::default(), Mutex::default());
+        Self { stamps, index: RwLock::new(index), window, listener, commits, telling }
+    }
+
+    /// Begins a commit with a stamp of its own.
+    pub(crate) fn begin(self: &Arc<Self>) -> Ticket {
+        // Under one lock, or a later stamp could be told before this one is known.
+        let mut commits = self.commits.lock();
+        let stamp = self.stamps.open();
+        commits.insert(stamp, Commit::Open);
+        drop(commits);
+        Ticket { announcer: Arc::clone(self), stamp, ended: false }
+    }
+
+    /// Ends a commit; the receiver hears when it is told.
+    fn end(&self, stamp: Timestamp, change: Option<Change>) -> oneshot::Receiver<()> {
+        let (told, waits) = oneshot::channel();
+        self.commits.lock().insert(stamp, Commit::Ended(change, told));
+        let telling = self.telling.lock();
+        let mut stamps = Vec::new();
+        let (mut notices, mut waiting) = (Vec::new(), Vec::new());
+        let mut commits = self.commits.lock();
+        while let Some(first) = commits.first_entry() {
+            if matches!(first.get(), Commit::Open) {
+                break;
+            }
+            let (stamp, commit) = first.remove_entry();
+            stamps.push(stamp);
+            let Commit::Ended(change, told) = commit else { continue };
+            notices.extend(change.and_then(|change| self.apply(change)));
+            waiting.push(told);
+        }
+        drop(commits);
+        self.tell(&notices);
+        stamps.into_iter().for_each(|stamp| self.stamps.close(stamp));
+        drop(telling);
+        self.listener.settled();
+        for told in waiting {
+            // A task that was stopped waits no more.
+            let _ = told.send(());
+        }
+        waits
+    }
+
+    /// The cluster was seen to hold `seen` for `key`, when `before` was what was known. Does nothing if something else
+    /// is known by now: then what was seen may be older. Whether it was taken in.
+    pub(crate) fn learn(&self, key: &Key, before: Option<&Row>, seen: Option<Row>) -> bool {
+        let telling = self.telling.lock();
+        let known = self.known(key);
+        if known.as_ref() != before {
+            return false;
+        }
+        if known == seen {
+            return true;
+        }
+        let change = match seen {
+            Some(row) => {
+                self.stamps.hear(row.published);
+                Change::Row(row, None)
+            }
+            None => Change::Removed(key.clone()),
+        };
+        let notices: Vec<Notice> = self.apply(change).into_iter().collect();
+        self.tell(&notices);
+        drop(telling);
+        self.listener.settled();
+        true
+    }
+
+    /// The cluster was seen to hold this entry.
+    pub(crate) fn learn_entry(&self, entry: Entry) {
+        let telling = self.telling.lock();
+        let notices: Vec<Notice> = self.apply(Change::Entry(entry)).into_iter().collect();
+        self.tell(&notices);
+        drop(telling);
+    }
+
+    /// Forgets what has expired, and says so.
+    pub(crate) fn expire(&self) {
+        let telling = self.telling.lock();
+        let gone = self.index.write().expire(self.stamps.now());
+        gone.iter().for_each(|row| self.window.remove(slot(row)));
+        let notices: Vec<Notice> = gone.into_iter().map(|row| Notice::Removed(row.key)).collect();
+        self.tell(&notices);
+        drop(telling);
+    }
+
+    /// What is known of a candidate, expired or not.
+    pub(crate) fn known(&self, key: &Key) -> Option<Row> {
+        self.index.read().known(key).cloned()
+    }
+
+    /// Whether this life of an event is over.
+    pub(crate) fn is_ended(&self, event: EventId) -> bool {
+        self.index.read().is_ended(event)
+    }
+
+    fn tell(&self, notices: &[Notice]) {
+        if !notices.is_empty() {
+            self.listener.announce(notices);
+        }
+    }
+
+    /// Takes in a change; what to tell of it, if it is news.
+    fn apply(&self, change: Change) -> Option<Notice> {
+        match change {
+            Change::Row(row, body) => {
+                let mut index = self.index.write();
+                if index.is_ended(row.key.event) || index.known(&row.key) == Some(&row) {
+                    return None;
+                }
+                let before = index.put(&row.key, Some(row.clone()));
+                drop(index);
+                before.iter().for_each(|before| self.window.remove(slot(before)));
+                body.into_iter().filter(|body| !body.is_empty()).for_each(|body| self.window.insert(slot(&row), body));
+                Some(Notice::Published(row))
+            }
+            Change::Removed(key) => {
+                let before = self.index.write().put(&key, None)?;
+                self.window.remove(slot(&before));
+                Some(Notice::Removed(key))
+            }
+            Change::Entry(entry) => {
+                let (news, ended) = self.index.write().put_entry(&entry);
+                if let Some((_, rows)) = ended {
+                    rows.iter().for_each(|row| self.window.remove(slot(row)));
+                }
+                news.then_some(Notice::Entry(entry))
+            }
+        }
+    }
+}
+
+impl Ticket {
+    /// What the commit is stamped.
+    pub(crate) fn stamp(&self) -> Timestamp {
+        self.stamp
+    }
+
+    /// The commit is durable; returns once the listener has heard of it.
+    pub(crate) async fn tell(mut self, change: Change) {
+        self.ended = true;
+        let told = self.announcer.end(self.stamp, Some(change));
+        // Only a listener that panicked leaves this unanswered; what is durable is durable all the same.
+        let _ = told.await;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.ended {
+            drop(self.announcer.end(self.stamp, None));
+        }
+    }
+}
+
+/// Where the caches keep the bytes of a record. They know moments; two processes may stamp the same one, and draw no
+/// token twice.
+pub(crate) fn slot(row: &Row) -> Timestamp {
+    Timestamp::from_nanos(row.version.0.cast_signed())
+}
+
+/// Only of segments a record stays.
+pub(crate) fn is_removed(row: &Row) -> bool {
+    matches!(row.key.object, Object::Segment { .. }) && row.is_removed()
+}

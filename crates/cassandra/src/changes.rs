@@ -1,0 +1,228 @@
+//! How processes learn of each other's commits: before a process commits, it notes in a table what it is about to
+//! change; every process reads that table several times a second and looks at what is named there until it sees the
+//! change or enough time has passed. A note is never trusted, only followed, so one too many costs a read, and a process
+//! that dies between note and commit or after the commit leaves nothing unseen.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use headwater_model::Timestamp;
+use headwater_model::row::{Key, Version};
+use headwater_model::{EventName, Tenant};
+use headwater_store::StoreError;
+use headwater_store::codec::{decode_key, encode_key};
+use twox_hash::XxHash3_64;
+
+use crate::announce::{Announcer, is_removed};
+use crate::error::{damaged, unavailable};
+use crate::place::Place;
+use crate::session::Cluster;
+
+/// Notes of one bucket of time are spread over this many partitions, so that no single node takes them all.
+const SHARDS: u64 = 4;
+/// Seconds of a bucket: a look reads one, near its ends two.
+const BUCKET_S: i64 = 10;
+/// How far back a look reads: clocks differ, and a note may take the whole publish budget to become visible.
+const LOOK_BACK: Duration = Duration::from_secs(4);
+/// How far ahead of our clock another's may be.
+const LOOK_AHEAD: Duration = Duration::from_secs(2);
+/// How long to look for what a note names: past the publish budget, with time for the last attempt to end.
+const WATCH: Duration = Duration::from_secs(5);
+/// Looks at records at once.
+const LOOKS: usize = 16;
+/// Who has not looked for this long may have missed notes, which live for 120 s, and reads all records again.
+pub(crate) const BLIND_MAX: Duration = Duration::from_secs(60);
+
+/// What is about to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// This candidate gets this version.
+    Published(Key, Version),
+    /// This candidate is removed.
+    Removed(Key),
+    /// This event gets an entry of this revision.
+    Entry(Tenant, EventName, u64),
+}
+
+type Token = [u8; 16];
+/// What is still to be looked at, until when.
+type Open = (Note, Duration);
+
+impl Note {
+    /// Kind, key and token as columns.
+    fn columns(&self) -> (i8, Vec<u8>, Token) {
+        let mut key = Vec::new();
+        match self {
+            Self::Published(of, version) => {
+                encode_key(of, &mut key);
+                (0, key, version.0.to_be_bytes())
+            }
+            Self::Removed(of) => {
+                encode_key(of, &mut key);
+                (1, key, crate::version::chance().to_be_bytes())
+            }
+            Self::Entry(tenant, name, rev) => {
+                let mut token = crate::version::chance().to_be_bytes();
+                token[..8].copy_from_slice(&rev.to_be_bytes());
+                (2, format!("{tenant}/{name}").into_bytes(), token)
+            }
+        }
+    }
+
+    fn read(kind: i8, key: &[u8], token: Token) -> Result<Self, StoreError> {
+        let wrong = |error: &dyn std::fmt::Display| damaged("a note of a change", error);
+        match kind {
+            0 | 1 => {
+                let key = decode_key(&mut &key[..]).map_err(|error| wrong(&error))?;
+                let version = Version(u128::from_be_bytes(token));
+                Ok(if kind == 0 { Self::Published(key, version) } else { Self::Removed(key) })
+            }
+            2 => {
+                let names = std::str::from_utf8(key).ok().and_then(|names| names.split_once('/'));
+                let (tenant, name) = names.ok_or_else(|| wrong(&"no names"))?;
+                let tenant = Tenant::new(tenant).map_err(|error| wrong(&error))?;
+                let name = EventName::new(name).map_err(|error| wrong(&error))?;
+                let rev = u64::from_be_bytes(std::array::from_fn(|index| token[index]));
+                Ok(Self::Entry(tenant, name, rev))
+            }
+            other => Err(wrong(&format!("kind {other}"))),
+        }
+    }
+}
+
+impl Cluster {
+    /// Notes a change that process `node` is about to make at `wall`.
+    pub(crate) async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError> {
+        let (kind, key, token) = note.columns();
+        let at = nanos(wall);
+        let shard = (XxHash3_64::oneshot(&key) % SHARDS) as i32;
+        let values = (shard, at / (BUCKET_S * 1_000_000_000), at, token, node, kind, key);
+        let result = self.session.execute_unpaged(&self.statements.changes.insert, values).await;
+        result.map(drop).map_err(|error| unavailable("noting a change", error))
+    }
+
+    /// Notes from `from` on in one partition, with their tokens and nodes.
+    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
+        let pages = self.session.execute_iter(self.statements.changes.read.clone(), (shard, bucket, from)).await;
+        let pages = pages.map_err(|error| unavailable("reading changes", error))?;
+        let rows = pages.rows_stream::<(i64, Vec<u8>, i64, i8, Vec<u8>)>();
+        let mut rows = rows.map_err(|error| damaged("changes", error))?;
+        let mut notes = Vec::new();
+        while let Some(row) = rows.next().await {
+            let (_, token, node, kind, key) = row.map_err(|error| unavailable("reading changes", error))?;
+            let token = Token::try_from(token).map_err(|_| damaged("a note of a change", "its token"))?;
+            notes.push((token, node, Note::read(kind, &key, token)?));
+        }
+        Ok(notes)
+    }
+}
+
+/// What one process follows.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// Notes seen, with when, so that each is taken up once.
+    seen: HashMap<Token, Duration>,
+    open: Vec<Open>,
+}
+
+impl Watch {
+    /// Looks at what `note` names until `now` + [`WATCH`].
+    pub(crate) fn follow(&mut self, note: Note, now: Duration) {
+        self.open.push((note, now + WATCH));
+    }
+
+    /// Reads the notes of others and looks at what they name. `now` is monotonic, `wall` is not; `node` is ourselves.
+    pub(crate) async fn look(
+        &mut self,
+        cluster: &Cluster,
+        announcer: &Announcer,
+        node: i64,
+        now: Duration,
+        wall: Timestamp,
+    ) -> Result<(), StoreError> {
+        let span = |span: Duration| span.as_nanos() as i64;
+        let (from, to) = (nanos(wall) - span(LOOK_BACK), nanos(wall) + span(LOOK_AHEAD));
+        let buckets = from / (BUCKET_S * 1_000_000_000)..=to / (BUCKET_S * 1_000_000_000);
+        let partitions = buckets.flat_map(|bucket| (0..SHARDS as i32).map(move |shard| (shard, bucket)));
+        let reads: Vec<_> = partitions.map(|(shard, bucket)| cluster.notes(shard, bucket, from)).collect();
+        let mut reads = stream::iter(reads).buffer_unordered(LOOKS);
+        let mut failed = None;
+        while let Some(notes) = reads.next().await {
+            match notes {
+                Ok(notes) => self.take_up(notes, node, now),
+                Err(error) => failed = Some(error),
+            }
+        }
+        self.seen.retain(|_, at| now < *at + LOOK_BACK + LOOK_AHEAD + Duration::from_secs(1));
+        self.check(cluster, announcer, now).await;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn take_up(&mut self, notes: Vec<(Token, i64, Note)>, node: i64, now: Duration) {
+        for (token, from, note) in notes {
+            if from != node && self.seen.insert(token, now).is_none() {
+                self.follow(note, now);
+            }
+        }
+    }
+
+    async fn check(&mut self, cluster: &Cluster, announcer: &Announcer, now: Duration) {
+        let looks = std::mem::take(&mut self.open).into_iter().map(|open| follow_up(cluster, announcer, open, now));
+        let looks: Vec<_> = looks.collect();
+        let open: Vec<Option<Open>> = stream::iter(looks).buffer_unordered(LOOKS).collect().await;
+        self.open = open.into_iter().flatten().collect();
+    }
+}
+
+/// Looks once more; `None` if that was the last time.
+async fn follow_up(cluster: &Cluster, announcer: &Announcer, (note, until): Open, now: Duration) -> Option<Open> {
+    let done = see(cluster, announcer, &note).await.unwrap_or(false);
+    (!done && now < until).then_some((note, until))
+}
+
+/// Looks at what `note` names and tells what has changed; whether the change it names is there.
+async fn see(cluster: &Cluster, announcer: &Announcer, note: &Note) -> Result<bool, StoreError> {
+    let key = match note {
+        Note::Published(key, _) | Note::Removed(key) => key,
+        Note::Entry(tenant, name, rev) => {
+            let Some((entry, _)) = cluster.entry(tenant, name).await? else { return Ok(false) };
+            let done = entry.counters().rev >= *rev;
+            announcer.learn_entry(entry);
+            return Ok(done);
+        }
+    };
+    let before = announcer.known(key);
+    let row = cluster.row(&Place::of(key)).await?;
+    let done = match note {
+        Note::Published(_, version) => row.as_ref().is_some_and(|row| row.version == *version),
+        _ => row.as_ref().is_none_or(is_removed),
+    };
+    Ok(announcer.learn(key, before.as_ref(), row) && done)
+}
+
+fn nanos(at: Timestamp) -> i64 {
+    i64::try_from(at.nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_store::conformance::{loose, segment};
+
+    use super::*;
+
+    #[test]
+    fn notes_are_read_as_written() {
+        let (tenant, name) = (Tenant::new("live").unwrap(), EventName::new("game-7").unwrap());
+        let notes = [
+            Note::Published(segment("v", 7, "a"), Version(1 << 100 | 5)),
+            Note::Removed(loose("x/y.mpd", "b")),
+            Note::Entry(tenant, name, 77),
+        ];
+        for note in notes {
+            let (kind, key, token) = note.columns();
+            assert_eq!(Note::read(kind, &key, token), Ok(note));
+        }
+        assert!(Note::read(9, b"", [0; 16]).is_err() && Note::read(2, b"live", [0; 16]).is_err());
+    }
+}

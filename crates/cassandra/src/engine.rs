@@ -1,0 +1,206 @@
+//! What the parts of the engine share, and the small things that most of them need.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_model::Timestamp;
+use headwater_model::row::{Keep, Key, Row};
+use headwater_store::dvr::Dvr;
+use headwater_store::stamp::{Clock, Stamps};
+use headwater_store::window::Window;
+use headwater_store::{Body, Listener, StoreError};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::announce::{Announcer, is_removed, slot};
+use crate::changes::{Note, Watch};
+use crate::chunks::{self, Chunks};
+use crate::index::{Index, keeps};
+use crate::options::{Options, RECORDS_IN_FLIGHT, SCANS_MAX};
+use crate::place::Place;
+use crate::session::Cluster;
+use crate::{OpenError, memcached, version};
+
+/// Locks that commits of this process take turns by: enough that two renditions seldom share one.
+const STRIPES: usize = 1024;
+/// Blocks remembered as listed. Forgetting them costs writing them again.
+const LISTED_MAX: usize = 100_000;
+/// The listing of a block outlives its first record by this, so that later ones seldom have to write it again.
+const LISTED_EXTRA_S: i64 = 86_400;
+/// Cassandra's longest time to live, in seconds: 20 years.
+const TTL_MAX_S: i64 = 630_720_000;
+
+/// The engine behind its handle.
+pub(crate) struct Engine {
+    pub(crate) options: Options,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) chunks: Box<dyn Chunks>,
+    /// How often memcached was asked.
+    pub(crate) cached: Arc<memcached::Counters>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) dvr: Dvr,
+    /// Commits of one candidate take turns within a process: Paxos would let them fail in turns.
+    stripes: Vec<tokio::sync::Mutex<()>>,
+    /// Places for records that are being compared and set.
+    pub(crate) recording: Semaphore,
+    /// Blocks that are listed, until when, in seconds since the epoch.
+    listed: Mutex<HashMap<(i64, String, i64), i64>>,
+    /// Follows the notes of others.
+    pub(crate) watch: tokio::sync::Mutex<Watch>,
+    /// Own changes whose outcome is unknown, for the next look.
+    pub(crate) unknown: Mutex<Vec<Note>>,
+    /// This process among the others.
+    pub(crate) node: i64,
+}
+
+impl Engine {
+    /// Connects and reads what is recorded.
+    pub(crate) async fn open(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Self, OpenError> {
+        let cluster = Arc::new(Cluster::connect(&options).await?);
+        let (index, highest) = load(&cluster, &options).await?;
+        let window = Window::new(options.window_bytes);
+        let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
+        let cached = Arc::<memcached::Counters>::default();
+        let chunks: Box<dyn Chunks> = match &options.memcached {
+            None => Box::new(Arc::clone(&cluster)),
+            Some(options) => {
+                Box::new(memcached::Cached::new(Arc::clone(&cluster), options, &clock, Arc::clone(&cached)).await?)
+            }
+        };
+        Ok(Self {
+            chunks,
+            cached,
+            cluster,
+            clock,
+            announcer: Arc::new(announcer),
+            dvr: Dvr::new(options.dvr_bytes),
+            stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect(),
+            recording: Semaphore::new(RECORDS_IN_FLIGHT),
+            listed: Mutex::default(),
+            watch: tokio::sync::Mutex::default(),
+            unknown: Mutex::default(),
+            node: (version::chance() as u64).cast_signed(),
+            options,
+        })
+    }
+
+    /// The turn of whoever commits at `place`.
+    pub(crate) fn stripe(&self, place: &Place) -> &tokio::sync::Mutex<()> {
+        &self.stripes[place.stripe(STRIPES)]
+    }
+
+    /// What `future` comes to within `span`.
+    pub(crate) async fn within<T>(&self, span: Duration, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = self.clock.sleep(span) => None,
+        }
+    }
+
+    /// The record of a candidate that counts now.
+    pub(crate) fn current(&self, key: &Key) -> Option<Row> {
+        self.announcer.known(key).filter(|row| self.keeps(row))
+    }
+
+    /// Whether a record is still to be told of.
+    pub(crate) fn keeps(&self, row: &Row) -> bool {
+        keeps(row, self.options.grace, self.announcer.stamps.now())
+    }
+
+    /// How long what is kept so lives in the cluster, in seconds; 0 for ever.
+    pub(crate) fn ttl_s(&self, keep: Keep) -> i32 {
+        let Keep::Until(until) = keep else { return 0 };
+        let left = until.nanos() - self.clock.wall().nanos() + i128::from(self.options.grace.0) * 1_000_000;
+        (left / 1_000_000_000 + 1).clamp(1, i128::from(TTL_MAX_S)) as i32
+    }
+
+    /// Makes sure that listings will find what is recorded at `place` and kept for `ttl_s`.
+    pub(crate) async fn list(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {
+        let now = (self.clock.wall().nanos() / 1_000_000_000) as i64;
+        let until = if ttl_s == 0 { i64::MAX } else { now + i64::from(ttl_s) };
+        let entry = (place.event, place.shelf.clone(), place.block);
+        if self.listed.lock().get(&entry).is_some_and(|listed| *listed >= until) {
+            return self.cluster.list_row(place, ttl_s).await;
+        }
+        let listed_s = if ttl_s == 0 { 0 } else { (i64::from(ttl_s) + LISTED_EXTRA_S).min(TTL_MAX_S) };
+        tokio::try_join!(
+            self.cluster.list_shelf(place),
+            self.cluster.list_block(place, listed_s as i32),
+            self.cluster.list_row(place, ttl_s),
+        )?;
+        let mut listed = self.listed.lock();
+        if listed.len() >= LISTED_MAX {
+            listed.clear();
+        }
+        listed.insert(entry, if ttl_s == 0 { i64::MAX } else { now + listed_s });
+        Ok(())
+    }
+
+    /// The bytes of `row` if they are in memory.
+    pub(crate) fn hot(&self, row: &Row) -> Option<Body> {
+        let window = self.announcer.window.get(slot(row));
+        window.or_else(|| self.dvr.get(slot(row)).filter(|_| !self.announcer.index.read().is_superseded(row)))
+    }
+
+    /// The bytes of `row`: from the live window, else the DVR cache, else its chunks.
+    pub(crate) async fn read(&self, row: &Row) -> Result<Body, StoreError> {
+        if let Some(body) = self.hot(row) {
+            return Ok(body);
+        }
+        if self.announcer.index.read().is_superseded(row) || !self.keeps(row) {
+            return Err(StoreError::Gone);
+        }
+        if row.size == 0 {
+            return Ok(Body::default());
+        }
+        self.dvr.get_or_read(slot(row), || self.fetch(row)).await
+    }
+
+    async fn fetch(&self, row: &Row) -> Result<Body, StoreError> {
+        if let Some(body) = chunks::fetch(&*self.chunks, row).await? {
+            return Ok(body);
+        }
+        let stands = self.cluster.row(&Place::of(&row.key)).await?;
+        let same = |stands: &Row| stands.version == row.version && stands.digest == row.digest;
+        if stands.is_some_and(|stands| same(&stands) && !is_removed(&stands)) {
+            return Err(StoreError::Damaged(format!("{:?}: a chunk is missing", row.key)));
+        }
+        Err(StoreError::Gone)
+    }
+}
+
+/// Everything that is recorded, and the highest stamp of it.
+async fn load(cluster: &Cluster, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+    let mut scans = 1;
+    loop {
+        match scan(cluster, options).await {
+            Err(StoreError::Unavailable(error)) if scans < SCANS_MAX => {
+                tracing::warn!(error, "the records cannot be read yet; trying again");
+                scans += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+async fn scan(cluster: &Cluster, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+    let mut index = Index::new(options.grace);
+    for (entry, ended) in cluster.entries().await? {
+        index.put_entry(&entry);
+        ended.into_iter().for_each(|id| drop(index.end(id)));
+    }
+    let mut highest = Timestamp::MIN;
+    let take_in = |row: Row| {
+        highest = highest.max(row.published);
+        drop(index.put(&row.key.clone(), Some(row)));
+    };
+    cluster.scan(take_in).await?;
+    Ok((index, highest))
+}

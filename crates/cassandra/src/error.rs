@@ -1,0 +1,48 @@
+//! Why the engine could not be opened, and what a driver's error means to who asked the store.
+
+use headwater_store::StoreError;
+
+/// Why the engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// An option makes no sense.
+    #[error("`{field}`: {problem}")]
+    Option {
+        /// Its name.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No contact point answers.
+    #[error(
+        "`contact_points`: no Cassandra node answers at {points}: {problem}; check that they are up and speak CQL there"
+    )]
+    Unreachable {
+        /// Those that were asked.
+        points: String,
+        /// What the driver says.
+        problem: String,
+    },
+    /// The schema could not be made or used.
+    #[error("the schema cannot be made or used: {0}; check `datacentre`, `replication` and the rights of the user")]
+    Schema(String),
+    /// What is recorded could not be read at start.
+    #[error("the records cannot be read: {0}")]
+    Load(#[from] StoreError),
+}
+
+impl OpenError {
+    pub(crate) fn schema(error: impl std::fmt::Display) -> Self {
+        Self::Schema(error.to_string())
+    }
+}
+
+/// A call of the driver failed while the engine was `doing` something.
+pub(crate) fn unavailable(doing: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("{doing}: {error}; check that a quorum of this datacentre's Cassandra nodes is up"))
+}
+
+/// What was read back is none of ours.
+pub(crate) fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("{what}: {error}"))
+}

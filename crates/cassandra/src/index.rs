@@ -1,0 +1,176 @@
+//! The control plane in this node's memory: every record and entry that it knows of, what each event uses, when records
+//! expire. Judging starts from here and counting ends here; what is listed comes from the cluster. Must never hold what
+//! is not durable. Pure.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use headwater_model::event::Entry;
+use headwater_model::row::{EventId, Keep, Key, Row};
+use headwater_model::{EventName, Millis, Tenant, Timestamp};
+use headwater_store::usage::{Ledger, Usage};
+
+/// What is known.
+pub(crate) struct Index {
+    grace: Millis,
+    rows: HashMap<Key, Row>,
+    ledgers: HashMap<EventId, Ledger>,
+    entries: BTreeMap<(Tenant, EventName), Entry>,
+    /// Event lives that are over.
+    ended: HashSet<EventId>,
+    /// Which records may expire in which second; a record that was replaced may be named twice.
+    expiring: BTreeMap<i64, Vec<Key>>,
+}
+
+impl Index {
+    pub(crate) fn new(grace: Millis) -> Self {
+        let (rows, ledgers, entries) = (HashMap::new(), HashMap::new(), BTreeMap::new());
+        Self { grace, rows, ledgers, entries, ended: HashSet::new(), expiring: BTreeMap::new() }
+    }
+
+    /// What is known of a candidate, expired or not.
+    pub(crate) fn known(&self, key: &Key) -> Option<&Row> {
+        self.rows.get(key)
+    }
+
+    /// Everything that is known.
+    pub(crate) fn all(&self) -> HashMap<Key, Row> {
+        self.rows.clone()
+    }
+
+    /// Takes in a record, or that there is none; what it replaced.
+    pub(crate) fn put(&mut self, key: &Key, row: Option<Row>) -> Option<Row> {
+        if self.ended.contains(&key.event) {
+            return None;
+        }
+        let before = self.rows.remove(key);
+        let ledger = self.ledgers.entry(key.event).or_default();
+        before.iter().for_each(|row| ledger.remove(row));
+        if let Some(row) = row {
+            ledger.add(&row);
+            if let Some(until) = expires(&row, self.grace) {
+                self.expiring.entry(second(until)).or_default().push(key.clone());
+            }
+            self.rows.insert(key.clone(), row);
+        }
+        before
+    }
+
+    /// Whether `row` is known not to stand any more: replaced, removed, or its event is over.
+    pub(crate) fn is_superseded(&self, row: &Row) -> bool {
+        self.ended.contains(&row.key.event)
+            || self.rows.get(&row.key).is_some_and(|known| known.version != row.version || known.digest != row.digest)
+    }
+
+    /// Forgets the records that have expired before `now`, and names them.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<Row> {
+        let mut gone = Vec::new();
+        while let Some(first) = self.expiring.first_entry().filter(|first| *first.key() < second(now)) {
+            for key in first.remove() {
+                if self.rows.get(&key).is_some_and(|row| !keeps(row, self.grace, now)) {
+                    gone.extend(self.put(&key, None));
+                }
+            }
+        }
+        gone
+    }
+
+    /// The entry of an event.
+    pub(crate) fn entry(&self, tenant: &Tenant, name: &EventName) -> Option<&Entry> {
+        self.entries.get(&(tenant.clone(), name.clone()))
+    }
+
+    /// Takes in an entry if it is newer than the one that is known; whether it was, and which life it ended
+    /// with which records.
+    pub(crate) fn put_entry(&mut self, entry: &Entry) -> (bool, Option<(EventId, Vec<Row>)>) {
+        let (tenant, name) = entry.names();
+        let known = self.entry(tenant, name);
+        if known.is_some_and(|known| known.counters().rev >= entry.counters().rev) {
+            return (false, None);
+        }
+        let ended = known.and_then(life).filter(|id| life(entry) != Some(*id));
+        self.entries.insert((tenant.clone(), name.clone()), entry.clone());
+        (true, ended.map(|id| (id, self.end(id))))
+    }
+
+    /// A life of an event is over: its records, which do not count any more.
+    pub(crate) fn end(&mut self, event: EventId) -> Vec<Row> {
+        self.ended.insert(event);
+        self.ledgers.remove(&event);
+        self.rows.extract_if(|key, _| key.event == event).map(|(_, row)| row).collect()
+    }
+
+    pub(crate) fn is_ended(&self, event: EventId) -> bool {
+        self.ended.contains(&event)
+    }
+
+    /// What the records of `events` use at `now`.
+    pub(crate) fn usage(&self, events: &[EventId], now: Timestamp) -> Usage {
+        let mut usage = Usage::default();
+        events.iter().filter_map(|id| self.ledgers.get(id)).for_each(|ledger| usage += ledger.at(now));
+        usage
+    }
+}
+
+/// Which life an entry tells of.
+pub(crate) fn life(entry: &Entry) -> Option<EventId> {
+    entry.alive().map(|event| event.id)
+}
+
+/// When a record goes; `None` for never.
+pub(crate) fn expires(row: &Row, grace: Millis) -> Option<Timestamp> {
+    match row.keep {
+        Keep::Standing => None,
+        Keep::Until(until) => Some(until.offset_nanos(i128::from(grace.0) * 1_000_000)),
+    }
+}
+
+/// Whether a record is still to be told of at `now`.
+pub(crate) fn keeps(row: &Row, grace: Millis, now: Timestamp) -> bool {
+    expires(row, grace).is_none_or(|expires| now <= expires)
+}
+
+fn second(at: Timestamp) -> i64 {
+    i64::try_from(at.nanos().div_euclid(1_000_000_000)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::row::{Claim, Verdict, Version, judge};
+    use headwater_store::conformance::{EVENT, body, claim, segment};
+
+    use super::*;
+
+    fn row(number: u64, published: i64, until: i64) -> Row {
+        let at = Timestamp::from_seconds(published);
+        let keep = Keep::Until(Timestamp::from_seconds(until));
+        let claim = Claim { keep, ..claim(segment("v", number, "a"), &body(number, 10), at) };
+        match judge(None, &claim, Version(number.into()), at) {
+            Verdict::Store(row) => row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn records_expire_with_their_grace_and_are_told_once() {
+        let mut index = Index::new(Millis::from_seconds(5));
+        let (one, two) = (row(1, 10, 20), row(2, 10, 30));
+        [&one, &two].into_iter().for_each(|row| drop(index.put(&row.key, Some(row.clone()))));
+        index.put(&one.key, Some(one.clone()));
+        assert_eq!(index.expire(Timestamp::from_seconds(25)), []);
+        assert!(keeps(&one, Millis::from_seconds(5), Timestamp::from_seconds(25)));
+        assert!(!keeps(&one, Millis::from_seconds(5), Timestamp::from_seconds(26)));
+        assert_eq!(index.expire(Timestamp::from_seconds(27)), [one]);
+        assert_eq!(index.expire(Timestamp::from_seconds(28)), []);
+        assert_eq!(index.usage(&[EVENT], Timestamp::from_seconds(28)).objects, 1);
+    }
+
+    #[test]
+    fn of_a_life_that_is_over_nothing_comes_back() {
+        let mut index = Index::new(Millis(0));
+        let row = row(1, 10, 20);
+        index.put(&row.key, Some(row.clone()));
+        assert_eq!(index.end(EVENT), std::slice::from_ref(&row));
+        index.put(&row.key, Some(row.clone()));
+        assert!(index.known(&row.key).is_none() && index.is_superseded(&row));
+    }
+}

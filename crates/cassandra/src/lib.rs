@@ -1,0 +1,161 @@
+//! The store engine on Apache Cassandra, for more than one process. Records are compared and set by lightweight
+//! transactions, media lies in chunks that a record commits, memcached may stand in front of the chunks, and every
+//! process hears of the others' commits within a second. Nobody else knows Cassandra or memcached.
+//!
+//! The way of a publish: `publish` stages through `chunks`, notes what is coming (`changes`), sets the record (`rows`);
+//! `announce` tells index, live window and listener. Consistency, deadlines and hedges are chosen in `session`.
+
+mod announce;
+mod changes;
+mod chunks;
+mod engine;
+mod entries;
+mod error;
+mod events;
+mod index;
+pub mod memcached;
+mod options;
+mod place;
+mod publish;
+mod rows;
+mod schema;
+mod session;
+mod statements;
+mod tend;
+mod version;
+
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use headwater_model::event::Entry;
+use headwater_model::row::{Claim, EventId, Key, Row};
+use headwater_model::{Rendition, Timestamp};
+use headwater_store::stamp::Clock;
+use headwater_store::{Body, Caches, Listener, Published, Store, StoreError, Usage};
+
+pub use error::OpenError;
+pub use options::{ChunkSize, Options, PUBLISH_BUDGET};
+
+use engine::Engine;
+
+/// The engine on Cassandra. Any number of processes may open the same keyspaces.
+///
+/// Beyond the guarantees of [`Store`]: what one process was told is durable, every process of the datacentre can list
+/// and read at once, and its listener hears of it within a second. The watermark is that of this process: what another
+/// one commits is told when it is seen, with its own stamp.
+pub struct Cassandra {
+    engine: Arc<Engine>,
+    tending: tokio::task::JoinHandle<()>,
+}
+
+impl Cassandra {
+    /// Connects to the cluster, makes the schema if there is none, reads what is recorded, and begins to look for what
+    /// other processes record. Needs a tokio runtime, which has to outlive it.
+    ///
+    /// # Errors
+    /// [`OpenError`], with what to do.
+    pub async fn open(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let engine = Arc::new(Engine::open(options, clock, listener).await?);
+        for (entry, ended) in engine.cluster.entries().await? {
+            ended.iter().for_each(|id| engine.free_later((entry.clone(), ended.clone()), *id));
+        }
+        let tending = tokio::spawn(tend::run(Arc::downgrade(&engine)));
+        Ok(Arc::new(Self { engine, tending }))
+    }
+
+    /// How often memcached was asked since the start; nothing without one.
+    #[must_use]
+    pub fn memcached(&self) -> memcached::Stats {
+        self.engine.cached.read()
+    }
+
+    /// Does `work` on a task of its own, which ends although its caller goes away.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let stopped = |_| Err(StoreError::Unavailable("the engine has stopped".into()));
+        tokio::spawn(work).await.unwrap_or_else(stopped)
+    }
+}
+
+impl Drop for Cassandra {
+    fn drop(&mut self) {
+        self.tending.abort();
+    }
+}
+
+#[async_trait]
+impl Store for Cassandra {
+    async fn publish(&self, claim: Claim, body: Body) -> Result<Published, StoreError> {
+        self.apart(Arc::clone(&self.engine).publish(claim, body)).await
+    }
+
+    async fn remove(&self, key: Key) -> Result<(), StoreError> {
+        self.apart(Arc::clone(&self.engine).remove(key)).await
+    }
+
+    async fn rows(
+        &self,
+        event: EventId,
+        rendition: &Rendition,
+        numbers: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        if self.engine.announcer.is_ended(event) {
+            return Ok(Vec::new());
+        }
+        self.engine.cluster.rows(event, rendition, numbers, limit, |row| self.engine.keeps(row)).await
+    }
+
+    async fn standing(&self, event: EventId, recent: usize) -> Result<Vec<Row>, StoreError> {
+        if self.engine.announcer.is_ended(event) {
+            return Ok(Vec::new());
+        }
+        self.engine.cluster.standing(event, recent, |row| self.engine.keeps(row)).await
+    }
+
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
+        Ok(self.engine.read(row).await?.slice(range))
+    }
+
+    fn hot(&self, row: &Row) -> Option<Body> {
+        self.engine.hot(row)
+    }
+
+    fn caches(&self) -> Caches {
+        let (window, dvr) = (&self.engine.announcer.window, &self.engine.dvr);
+        let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
+        Caches { bytes: window.bytes() as u64 + dvr.bytes(), window_hits, window_misses, dvr_hits, dvr_misses }
+    }
+
+    fn usage(&self, events: &[EventId]) -> Usage {
+        let announcer = &self.engine.announcer;
+        announcer.index.read().usage(events, announcer.stamps.now())
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.engine.cluster.entries().await?.into_iter().map(|(entry, _)| entry).collect())
+    }
+
+    async fn write_entry(&self, entry: Entry, expected: u64) -> Result<(), StoreError> {
+        self.apart(Arc::clone(&self.engine).write_entry(entry, expected)).await
+    }
+
+    fn settled(&self) -> Timestamp {
+        self.engine.announcer.stamps.settled()
+    }
+
+    fn arrive(&self, tell: &mut dyn FnMut(Timestamp)) {
+        self.engine.announcer.stamps.arrive(tell);
+    }
+
+    fn stamp(&self) -> Timestamp {
+        self.engine.announcer.stamps.now()
+    }
+}

@@ -1,0 +1,112 @@
+//! Where a candidate's record lies: its shelf (a rendition's segments, the init segments, the loose objects), its block
+//! of the shelf, and its row. Must never change for what is stored. Pure.
+
+use std::ops::RangeInclusive;
+
+use headwater_model::Rendition;
+use headwater_model::row::{EventId, Key, Object};
+use twox_hash::XxHash3_64;
+
+/// Segments in a partition of the listing: 2 minutes of 2 s segments. What asks for a range asks for a few.
+const BLOCK_BITS: u32 = 6;
+/// Over how many partitions the listing of an event's loose objects is spread: several manifests a second.
+const LOOSE_BLOCKS: u64 = 16;
+
+/// The shelf of init segments.
+pub(crate) const INITS: &str = "i";
+/// The shelf of loose objects.
+pub(crate) const LOOSE: &str = "l";
+/// Before the rendition's name.
+const SEGMENTS: &str = "s:";
+
+/// The full key of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) event: i64,
+    pub(crate) shelf: String,
+    pub(crate) block: i64,
+    pub(crate) pipeline: String,
+    pub(crate) number: i64,
+    pub(crate) name: String,
+}
+
+impl Place {
+    pub(crate) fn of(key: &Key) -> Self {
+        let (shelf, block, number, name) = match &key.object {
+            Object::Segment { rendition, number } => (segments(rendition), block(*number), signed(*number), ""),
+            Object::Init { rendition } => (INITS.to_owned(), spread(rendition.as_str()), 0, rendition.as_str()),
+            Object::Loose { path } => (LOOSE.to_owned(), spread(path), 0, &**path),
+        };
+        let pipeline = key.pipeline.as_str().to_owned();
+        Self { event: event(key.event), shelf, block, pipeline, number, name: name.to_owned() }
+    }
+
+    /// Which of `stripes` it belongs to.
+    pub(crate) fn stripe(&self, stripes: usize) -> usize {
+        let text = format!("{}/{}/{}/{}/{}", self.event, self.shelf, self.number, self.name, self.pipeline);
+        (XxHash3_64::oneshot(text.as_bytes()) % stripes as u64) as usize
+    }
+}
+
+/// An event as a column.
+pub(crate) fn event(event: EventId) -> i64 {
+    event.0.cast_signed()
+}
+
+/// The shelf of a rendition's segments.
+pub(crate) fn segments(rendition: &Rendition) -> String {
+    format!("{SEGMENTS}{rendition}")
+}
+
+/// Whether a shelf holds segments.
+pub(crate) fn holds_segments(shelf: &str) -> bool {
+    shelf.starts_with(SEGMENTS)
+}
+
+/// A segment's number as a column: in the same order, although columns have a sign.
+pub(crate) fn signed(number: u64) -> i64 {
+    (number ^ (1 << 63)).cast_signed()
+}
+
+/// The blocks that hold `numbers`.
+pub(crate) fn blocks(numbers: &RangeInclusive<u64>) -> RangeInclusive<i64> {
+    block(*numbers.start())..=block(*numbers.end())
+}
+
+fn block(number: u64) -> i64 {
+    (number >> BLOCK_BITS).cast_signed()
+}
+
+fn spread(name: &str) -> i64 {
+    (XxHash3_64::oneshot(name.as_bytes()) % LOOSE_BLOCKS).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_store::conformance::{init, loose, segment};
+
+    use super::*;
+
+    #[test]
+    fn places_never_change() {
+        let place = |key| {
+            let place = Place::of(&key);
+            (place.shelf, place.block, place.number, place.name)
+        };
+        let name = String::new;
+        assert_eq!(place(segment("v", 0, "a")), ("s:v".into(), 0, i64::MIN, name()));
+        assert_eq!(place(segment("v", 1000, "a")), ("s:v".into(), 15, i64::MIN + 1000, name()));
+        assert_eq!(place(segment("v", u64::MAX, "a")), ("s:v".into(), (1 << 58) - 1, i64::MAX, name()));
+        assert_eq!(place(init("v", "a")), ("i".into(), 4, 0, "v".into()));
+        assert_eq!(place(loose("x/y.mpd", "a")), ("l".into(), 10, 0, "x/y.mpd".into()));
+    }
+
+    #[test]
+    fn numbers_keep_their_order() {
+        let numbers = [0, 1, 63, 64, 1 << 62, 1 << 63, u64::MAX];
+        assert!(
+            numbers.is_sorted_by_key(|number| signed(*number)) && numbers.is_sorted_by_key(|number| block(*number))
+        );
+        assert_eq!(blocks(&(60..=130)), 0..=2);
+    }
+}

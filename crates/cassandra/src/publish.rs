@@ -1,0 +1,240 @@
+//! The way of an upload into the cluster: stage the chunks, list the partition and note the change, all at once; then,
+//! in turn with others of the same partition, stamp, judge, compare and set; then tell. Every part may be sent again.
+//! The record is the only thing that makes bytes visible, so a crash at any moment leaves an object whole or absent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_model::row::{Claim, Key, Object, Row, Verdict, Version, judge};
+use headwater_store::{Body, Published, StoreError};
+
+use crate::announce::{Change, is_removed};
+use crate::changes::Note;
+use crate::engine::Engine;
+use crate::options::{LAST_LOOK, RACES_MAX, RETRY_PAUSE};
+use crate::place::Place;
+use crate::rows::Swap;
+use crate::{chunks, version};
+
+/// Replaced manifests are read to their end before their chunks go.
+const REPLACED_FOR: Duration = Duration::from_secs(15);
+
+/// An upload between its staging and its commit.
+struct Upload {
+    claim: Claim,
+    body: Body,
+    place: Place,
+    version: Version,
+    /// When it has to be done, on the monotonic clock.
+    deadline: Duration,
+}
+
+impl Engine {
+    /// Records `body` as `claim` says.
+    pub(crate) async fn publish(self: Arc<Self>, claim: Claim, body: Body) -> Result<Published, StoreError> {
+        if self.announcer.is_ended(claim.key.event) {
+            return Err(StoreError::Gone);
+        }
+        if claim.size != body.len() {
+            let told = format!("a claim of {} bytes came with {}", claim.size, body.len());
+            return Err(StoreError::Damaged(told));
+        }
+        let deadline = self.clock.monotonic() + self.options.publish_budget;
+        let place = Place::of(&claim.key);
+        if let Some(known) = self.current(&claim.key) {
+            let verdict = judge(Some(&known), &claim, known.version, self.announcer.stamps.now());
+            if let Some(refused) = refused(verdict)
+                && self.confirm(&claim.key, &place, &known).await?
+            {
+                return Ok(refused);
+            }
+        }
+        let version = version::draw(self.clock.wall(), self.options.chunk_size);
+        let upload = Upload { claim, body, place, version, deadline };
+        self.stage(&upload).await?;
+        let published = self.commit(&upload).await;
+        if !matches!(published, Ok(Published::Stored(_))) && self.ttl_s(upload.claim.keep) == 0 {
+            self.discard(upload.version, upload.body.len());
+        }
+        published
+    }
+
+    /// Everything that has to be there before the record: in parallel, because none needs the other.
+    async fn stage(&self, upload: &Upload) -> Result<(), StoreError> {
+        let ttl_s = self.ttl_s(upload.claim.keep);
+        let note = upload.note();
+        let staged = async {
+            tokio::try_join!(
+                chunks::stage(&*self.chunks, upload.version, &upload.body, ttl_s),
+                self.list(&upload.place, ttl_s),
+                self.cluster.note(&note, self.node, self.clock.wall()),
+            )
+        };
+        match self.within(self.options.stage_budget(), staged).await {
+            Some(staged) => staged.map(drop),
+            None => Err(slow("staging took too long")),
+        }
+    }
+
+    async fn commit(self: &Arc<Self>, upload: &Upload) -> Result<Published, StoreError> {
+        let left = upload.deadline.saturating_sub(self.clock.monotonic());
+        let turn = self.within(left, self.stripe(&upload.place).lock()).await;
+        let _turn = turn.ok_or_else(|| slow("another upload of the same object is still being recorded"))?;
+        let left = upload.deadline.saturating_sub(self.clock.monotonic());
+        let place = self.within(left, self.recording.acquire()).await;
+        let _place = place.ok_or_else(|| slow("too many uploads are being recorded"))?;
+        let key = &upload.claim.key;
+        for _ in 0..RACES_MAX {
+            let known = self.announcer.known(key);
+            let existing = known.as_ref().filter(|row| self.keeps(row));
+            let ticket = self.announcer.begin();
+            let row = match judge(existing, &upload.claim, upload.version, ticket.stamp()) {
+                Verdict::Store(row) => row,
+                verdict => {
+                    drop(ticket);
+                    let (Some(known), Some(refused)) = (known, refused(verdict)) else { continue };
+                    if self.confirm(key, &upload.place, &known).await? {
+                        return Ok(refused);
+                    }
+                    continue;
+                }
+            };
+            let ttl_s = self.ttl_s(row.keep);
+            match self.settle(&upload.place, known.as_ref(), Some(&row), ttl_s, upload.deadline).await {
+                Ok(Swap::Set) => {
+                    ticket.tell(Change::Row(row.clone(), Some(upload.body.clone()))).await;
+                    self.dispose(known);
+                    return Ok(Published::Stored(row));
+                }
+                Ok(Swap::Stands(stands)) => {
+                    drop(ticket);
+                    self.announcer.learn(key, known.as_ref(), stands);
+                }
+                Err(error) => {
+                    drop(ticket);
+                    self.unknown.lock().push(upload.note());
+                    return Err(error);
+                }
+            }
+        }
+        Err(StoreError::Unavailable("the record is being changed by many at once; retry".into()))
+    }
+
+    /// Compares and sets until it is known what became of it; tries again what got no answer until `deadline`.
+    pub(crate) async fn settle(
+        &self,
+        place: &Place,
+        before: Option<&Row>,
+        next: Option<&Row>,
+        ttl_s: i32,
+        deadline: Duration,
+    ) -> Result<Swap, StoreError> {
+        let failed = loop {
+            match self.cluster.swap(place, before, next, ttl_s).await {
+                Err(error @ StoreError::Unavailable(_)) => {
+                    if self.clock.monotonic() + RETRY_PAUSE >= deadline {
+                        break error;
+                    }
+                    tracing::debug!(%error, ?place, "a record is tried again");
+                    self.clock.sleep(RETRY_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        };
+        // A serial read ends what is half done, one way or the other.
+        match self.within(LAST_LOOK, self.cluster.row_serial(place)).await {
+            Some(Ok(stands)) if stands.as_ref() == next => Ok(Swap::Set),
+            Some(Ok(stands)) if stands.as_ref() != before => Ok(Swap::Stands(stands)),
+            _ => Err(failed),
+        }
+    }
+
+    /// Whether what is known of a candidate still stands; what stands instead is taken in.
+    async fn confirm(&self, key: &Key, place: &Place, known: &Row) -> Result<bool, StoreError> {
+        let stands = self.cluster.row_serial(place).await?;
+        let same = stands.as_ref() == Some(known);
+        self.announcer.learn(key, Some(known), stands);
+        Ok(same)
+    }
+
+    /// Frees the bytes of a manifest or init segment that was replaced. Those of segments expire.
+    fn dispose(self: &Arc<Self>, replaced: Option<Row>) {
+        if let Some(row) = replaced.filter(|row| self.ttl_s(row.keep) == 0) {
+            self.discard(row.version, row.size);
+        }
+    }
+
+    /// Frees the chunks of an upload that nobody will ask for any more, where no time to live does.
+    fn discard(self: &Arc<Self>, version: Version, length: u64) {
+        let (engine, clock) = (Arc::downgrade(self), Arc::clone(&self.clock));
+        tokio::spawn(async move {
+            clock.sleep(REPLACED_FOR).await;
+            let Some(engine) = engine.upgrade() else { return };
+            if let Err(error) = chunks::delete(&*engine.chunks, version, length).await {
+                tracing::warn!(%error, "chunks of a replaced object stay behind; `store check` finds them");
+            }
+        });
+    }
+
+    /// Removes a candidate; of a segment's a record stays.
+    pub(crate) async fn remove(self: Arc<Self>, key: Key) -> Result<(), StoreError> {
+        let deadline = self.clock.monotonic() + self.options.publish_budget;
+        let place = Place::of(&key);
+        let left = deadline.saturating_sub(self.clock.monotonic());
+        let turn = self.within(left, self.stripe(&place).lock()).await;
+        let _turn = turn.ok_or_else(|| slow("another upload of the same object is still being recorded"))?;
+        let note = Note::Removed(key.clone());
+        for _ in 0..RACES_MAX {
+            let known = self.announcer.known(&key);
+            let stands = self.cluster.row_serial(&place).await?;
+            self.announcer.learn(&key, known.as_ref(), stands.clone());
+            let Some(row) = stands.filter(|row| self.keeps(row) && !is_removed(row)) else { return Ok(()) };
+            if self.announcer.is_ended(key.event) {
+                // All of it is gone with its event.
+                return Ok(());
+            }
+            self.cluster.note(&note, self.node, self.clock.wall()).await?;
+            let is_segment = matches!(key.object, Object::Segment { .. });
+            let left = is_segment.then(|| row.removed(Body::default().digest()));
+            let ticket = self.announcer.begin();
+            match self.settle(&place, Some(&row), left.as_ref(), self.ttl_s(row.keep), deadline).await {
+                Ok(Swap::Set) => {
+                    ticket.tell(left.map_or(Change::Removed(key), |left| Change::Row(left, None))).await;
+                    // Whoever still has the record finds no bytes, and then that it is gone.
+                    return chunks::delete(&*self.chunks, row.version, row.size).await;
+                }
+                Ok(Swap::Stands(stands)) => {
+                    drop(ticket);
+                    self.announcer.learn(&key, Some(&row), stands);
+                }
+                Err(error) => {
+                    drop(ticket);
+                    self.unknown.lock().push(note);
+                    return Err(error);
+                }
+            }
+        }
+        Err(StoreError::Unavailable("the record is being changed by many at once; retry".into()))
+    }
+}
+
+impl Upload {
+    fn note(&self) -> Note {
+        Note::Published(self.claim.key.clone(), self.version)
+    }
+}
+
+/// What a verdict other than to store is answered with.
+fn refused(verdict: Verdict) -> Option<Published> {
+    match verdict {
+        Verdict::Store(_) => None,
+        Verdict::Same(row) => Some(Published::Same(row)),
+        Verdict::Final(row) => Some(Published::Final(row)),
+        Verdict::Exists(row) => Some(Published::Exists(row)),
+    }
+}
+
+fn slow(what: &str) -> StoreError {
+    let advice = "retry; if it lasts, look at the latencies of this datacentre's Cassandra nodes";
+    StoreError::Unavailable(format!("{what}; {advice}"))
+}

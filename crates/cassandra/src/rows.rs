@@ -1,0 +1,313 @@
+//! Candidate records in the cluster: compare and set one, read one, list a range. Answers what the cluster says and
+//! remembers nothing but which directory entries exist.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use headwater_model::Rendition;
+use headwater_model::row::{EventId, Object, Row};
+use headwater_store::StoreError;
+use headwater_store::codec::{decode_row, encode_row};
+use scylla::response::query_result::QueryResult;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::CqlValue;
+
+use crate::error::{damaged, unavailable};
+use crate::place::{self, Place};
+use crate::session::Cluster;
+
+/// Blocks that one listing reads at once.
+const LISTED_AT_ONCE: usize = 8;
+/// Records that one listing reads at once: those of a usual question together.
+const ROWS_AT_ONCE: usize = 16;
+/// Blocks between two looks whether there are enough records.
+const BLOCKS_AT_ONCE: usize = 32;
+/// Records of a block, at least, where segments are not missing.
+const BLOCK_ROWS: usize = 64;
+
+/// How a compare-and-set ended.
+#[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one commit")]
+pub(crate) enum Swap {
+    /// The record is what was to be set.
+    Set,
+    /// It is something else.
+    Stands(Option<Row>),
+}
+
+impl Cluster {
+    /// Sets the record of `place` to `next` (`None` removes it) if it is `before`. A record names the upload's token, so
+    /// finding `next` there means that an earlier attempt did it. `ttl_s` in seconds, 0 for ever.
+    ///
+    /// # Errors
+    /// If the cluster does not answer: then it may have happened or may yet happen.
+    pub(crate) async fn swap(
+        &self,
+        place: &Place,
+        before: Option<&Row>,
+        next: Option<&Row>,
+        ttl_s: i32,
+    ) -> Result<Swap, StoreError> {
+        let Place { event, shelf, number, name, pipeline, .. } = place;
+        let (before, bytes) = (before.map(encode), next.map(encode));
+        let result = match (before, bytes) {
+            (None, None) => return Ok(Swap::Set),
+            (None, Some(next)) => {
+                let values = (event, shelf, number, name, pipeline, next, ttl_s);
+                self.session.execute_unpaged(&self.statements.rows.insert, values).await
+            }
+            (Some(before), Some(next)) => {
+                let values = (ttl_s, next, event, shelf, number, name, pipeline, before);
+                self.session.execute_unpaged(&self.statements.rows.replace, values).await
+            }
+            (Some(before), None) => {
+                let values = (event, shelf, number, name, pipeline, before);
+                self.session.execute_unpaged(&self.statements.rows.delete, values).await
+            }
+        };
+        let (applied, current) = answer(result.map_err(|error| unavailable("recording", error))?, "row")?;
+        if applied {
+            return Ok(Swap::Set);
+        }
+        let current = match current {
+            Some(CqlValue::Blob(bytes)) => Some(decode(&bytes)?),
+            _ => None,
+        };
+        Ok(if current.as_ref() == next { Swap::Set } else { Swap::Stands(current) })
+    }
+
+    /// The record at `place` as a local quorum has it: everything that was acked, and perhaps what is just being.
+    pub(crate) async fn row(&self, place: &Place) -> Result<Option<Row>, StoreError> {
+        self.row_by(&self.statements.rows.read, place).await
+    }
+
+    /// The record at `place` after everything that was begun before: what is half done is done or given up first.
+    pub(crate) async fn row_serial(&self, place: &Place) -> Result<Option<Row>, StoreError> {
+        self.row_by(&self.statements.rows.read_serial, place).await
+    }
+
+    async fn row_by(&self, statement: &PreparedStatement, place: &Place) -> Result<Option<Row>, StoreError> {
+        let Place { event, shelf, number, name, pipeline, .. } = place;
+        let values = (event, shelf, number, name, pipeline);
+        let result = self.session.execute_unpaged(statement, values).await;
+        let result = result.map_err(|error| unavailable("reading a record", error))?;
+        let rows = result.into_rows_result().map_err(|error| damaged("a record", error))?;
+        let row = rows.maybe_first_row::<(Option<Vec<u8>>,)>().map_err(|error| damaged("a record", error))?;
+        row.and_then(|(row,)| row).map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// Records of a rendition's segments in `numbers`, by number, then pipeline; those that `keeps` drops do not count.
+    pub(crate) async fn rows(
+        &self,
+        event: EventId,
+        rendition: &Rendition,
+        numbers: RangeInclusive<u64>,
+        limit: usize,
+        keeps: impl Fn(&Row) -> bool,
+    ) -> Result<Vec<Row>, StoreError> {
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shelf = place::segments(rendition);
+        let blocks = place::blocks(&numbers);
+        let values = (place::event(event), &shelf, *blocks.start(), *blocks.end());
+        let blocks = self.blocks(&self.statements.listing.read_blocks, values).await?;
+        let numbers = place::signed(*numbers.start())..=place::signed(*numbers.end());
+        let mut rows = Vec::new();
+        // Blocks are cuts between numbers, and each has a few dozen: no more of them than the limit needs.
+        for some in blocks.chunks((limit / BLOCK_ROWS).clamp(1, BLOCKS_AT_ONCE)) {
+            rows.extend(self.rows_of(event, &shelf, some, numbers.clone()).await?.into_iter().filter(&keeps));
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        rows.sort_by(|one, other| order(one).cmp(&order(other)));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    /// Records of init segments and loose objects, and of the last `recent` numbers of each rendition.
+    pub(crate) async fn standing(
+        &self,
+        event: EventId,
+        recent: usize,
+        keeps: impl Fn(&Row) -> bool,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut all = Vec::new();
+        for shelf in self.shelves(event).await? {
+            let blocks = self.all_blocks(event, &shelf).await?;
+            if !place::holds_segments(&shelf) {
+                let rows = self.rows_of(event, &shelf, &blocks, i64::MIN..=i64::MAX).await?;
+                all.extend(rows.into_iter().filter(&keeps));
+                continue;
+            }
+            // The blocks come newest first, one after the other until the numbers suffice.
+            let mut rows: Vec<Row> = Vec::new();
+            let mut numbers = BTreeSet::new();
+            for block in blocks {
+                if numbers.len() >= recent {
+                    break;
+                }
+                let found = self.rows_of(event, &shelf, &[block], i64::MIN..=i64::MAX).await?;
+                rows.extend(found.into_iter().filter(&keeps));
+                numbers = rows.iter().map(number).collect();
+            }
+            let first = numbers.iter().rev().nth(recent.saturating_sub(1)).or(numbers.first()).copied();
+            rows.retain(|row| first.is_some_and(|first| number(row) >= first));
+            rows.sort_by(|one, other| order(one).cmp(&order(other)));
+            all.extend(rows);
+        }
+        Ok(all)
+    }
+
+    /// All records of some blocks of a shelf.
+    pub(crate) async fn rows_of(
+        &self,
+        event: EventId,
+        shelf: &str,
+        blocks: &[i64],
+        numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let listed = blocks.iter().map(|block| self.listed(event, shelf, *block, numbers.clone()));
+        let listed: Vec<_> = listed.collect();
+        let places: Vec<Vec<Place>> = stream::iter(listed).buffered(LISTED_AT_ONCE).try_collect().await?;
+        let reads: Vec<_> = places.iter().flatten().map(|place| self.row(place)).collect();
+        let rows: Vec<Option<Row>> = stream::iter(reads).buffered(ROWS_AT_ONCE).try_collect().await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// What a block of a shelf may have.
+    pub(crate) async fn listed(
+        &self,
+        event: EventId,
+        shelf: &str,
+        block: i64,
+        numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<Place>, StoreError> {
+        let values = (place::event(event), shelf, block, *numbers.start(), *numbers.end());
+        let pages = self.session.execute_iter(self.statements.listing.read_rows.clone(), values).await;
+        let pages = pages.map_err(|error| unavailable("listing records", error))?;
+        let rows = pages.rows_stream::<(i64, String, String)>().map_err(|error| damaged("a listing", error))?;
+        let (event, shelf) = (place::event(event), shelf.to_owned());
+        let place = |(number, name, pipeline)| Place { event, shelf: shelf.clone(), block, number, name, pipeline };
+        rows.map_ok(place).map_err(|error| unavailable("listing records", error)).try_collect().await
+    }
+
+    /// Every shelf of an event.
+    pub(crate) async fn shelves(&self, event: EventId) -> Result<Vec<String>, StoreError> {
+        let result = self.session.execute_unpaged(&self.statements.listing.read_shelves, (place::event(event),)).await;
+        let result = result.map_err(|error| unavailable("listing shelves", error))?;
+        let rows = result.into_rows_result().map_err(|error| damaged("shelves", error))?;
+        let rows = rows.rows::<(String,)>().map_err(|error| damaged("shelves", error))?;
+        rows.map(|row| row.map(|(shelf,)| shelf).map_err(|error| damaged("a shelf", error))).collect()
+    }
+
+    /// Blocks of a shelf.
+    async fn blocks(
+        &self,
+        statement: &PreparedStatement,
+        values: impl scylla::serialize::row::SerializeRow,
+    ) -> Result<Vec<i64>, StoreError> {
+        let pages = self.session.execute_iter(statement.clone(), values).await;
+        let pages = pages.map_err(|error| unavailable("listing blocks", error))?;
+        let rows = pages.rows_stream::<(i64,)>().map_err(|error| damaged("blocks", error))?;
+        rows.map_ok(|(block,)| block).map_err(|error| unavailable("listing blocks", error)).try_collect().await
+    }
+
+    /// Every block of a shelf, the newest first.
+    pub(crate) async fn all_blocks(&self, event: EventId, shelf: &str) -> Result<Vec<i64>, StoreError> {
+        self.blocks(&self.statements.listing.read_blocks_down, (place::event(event), shelf)).await
+    }
+
+    /// Calls `see` with every record there is.
+    pub(crate) async fn scan(&self, mut see: impl FnMut(Row)) -> Result<(), StoreError> {
+        let pages = self.session.execute_iter(self.statements.rows.scan.clone(), ()).await;
+        let pages = pages.map_err(|error| unavailable("reading all records", error))?;
+        let mut rows = pages.rows_stream::<(Option<Vec<u8>>,)>().map_err(|error| damaged("records", error))?;
+        while let Some(row) = rows.next().await {
+            let (row,) = row.map_err(|error| unavailable("reading all records", error))?;
+            row.map(|bytes| decode(&bytes)).transpose()?.into_iter().for_each(&mut see);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that listings find the candidate at `place`, for `ttl_s` seconds at least.
+    pub(crate) async fn list_row(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {
+        let Place { event, shelf, block, number, name, pipeline } = place;
+        let values = (event, shelf, block, number, name, pipeline, ttl_s);
+        let result = self.session.execute_unpaged(&self.statements.listing.insert_row, values).await;
+        result.map(drop).map_err(|error| unavailable("listing a record", error))
+    }
+
+    /// Makes sure that listings find the block of `place`.
+    pub(crate) async fn list_block(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {
+        let values = (place.event, &place.shelf, place.block, ttl_s);
+        let result = self.session.execute_unpaged(&self.statements.listing.insert_block, values).await;
+        result.map(drop).map_err(|error| unavailable("listing a block", error))
+    }
+
+    /// Removes a record without asking, of an event that is gone.
+    pub(crate) async fn erase_row(&self, place: &Place) -> Result<(), StoreError> {
+        let Place { event, shelf, number, name, pipeline, .. } = place;
+        let result =
+            self.session.execute_unpaged(&self.statements.rows.erase, (event, shelf, number, name, pipeline)).await;
+        result.map(drop).map_err(|error| unavailable("removing a record", error))
+    }
+
+    /// Removes a block of the listing.
+    pub(crate) async fn delete_listing(&self, event: i64, shelf: &str, block: i64) -> Result<(), StoreError> {
+        let result = self.session.execute_unpaged(&self.statements.listing.delete_rows, (event, shelf, block)).await;
+        result.map(drop).map_err(|error| unavailable("removing a listing", error))
+    }
+
+    /// Removes the list of a shelf's partitions.
+    pub(crate) async fn delete_blocks(&self, event: i64, shelf: &str) -> Result<(), StoreError> {
+        let result = self.session.execute_unpaged(&self.statements.listing.delete_blocks, (event, shelf)).await;
+        result.map(drop).map_err(|error| unavailable("removing a shelf", error))
+    }
+
+    /// Removes the list of an event's shelves.
+    pub(crate) async fn delete_shelves(&self, event: i64) -> Result<(), StoreError> {
+        let result = self.session.execute_unpaged(&self.statements.listing.delete_shelves, (event,)).await;
+        result.map(drop).map_err(|error| unavailable("removing an event", error))
+    }
+
+    /// Makes sure that listings find the shelf of `place`.
+    pub(crate) async fn list_shelf(&self, place: &Place) -> Result<(), StoreError> {
+        let result =
+            self.session.execute_unpaged(&self.statements.listing.insert_shelf, (place.event, &place.shelf)).await;
+        result.map(drop).map_err(|error| unavailable("listing a shelf", error))
+    }
+}
+
+/// What a conditional statement answered: whether it was applied, and what stands in `column` if not.
+pub(crate) fn answer(result: QueryResult, column: &str) -> Result<(bool, Option<CqlValue>), StoreError> {
+    let result = result.into_rows_result().map_err(|error| damaged("a conditional answer", error))?;
+    let at = |name: &str| result.column_specs().get_by_name(name).map(|(index, _)| index);
+    let (applied, column) = (at("[applied]"), at(column));
+    let row: scylla::value::Row = result.single_row().map_err(|error| damaged("a conditional answer", error))?;
+    let value = |index: Option<usize>| index.and_then(|index| row.columns.get(index)?.clone());
+    Ok((matches!(value(applied), Some(CqlValue::Boolean(true))), value(column)))
+}
+
+fn encode(row: &Row) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_row(row, &mut bytes);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Result<Row, StoreError> {
+    decode_row(&mut &bytes[..]).map_err(|error| damaged("a record", error))
+}
+
+fn number(row: &Row) -> u64 {
+    match row.key.object {
+        Object::Segment { number, .. } => number,
+        Object::Init { .. } | Object::Loose { .. } => 0,
+    }
+}
+
+fn order(row: &Row) -> (u64, &str) {
+    (number(row), row.key.pipeline.as_str())
+}

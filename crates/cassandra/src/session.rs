@@ -1,0 +1,104 @@
+//! The connection to the cluster and the profiles of its statements: consistency, deadlines, hedges. Quorums are local; the rest of the world gets its copies later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::statement::{Consistency, SerialConsistency};
+
+use crate::OpenError;
+use crate::options::{CONNECT_BUDGET, HEDGES_MAX, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
+use crate::schema::{self, Names};
+use crate::statements::Statements;
+
+/// How often to look whether all nodes have the same schema.
+const AGREEMENT_LOOK: Duration = Duration::from_millis(20);
+
+/// The session and its statements.
+pub(crate) struct Cluster {
+    pub(crate) session: Session,
+    pub(crate) statements: Statements,
+}
+
+impl Cluster {
+    /// Connects, makes the schema if it is missing, and prepares.
+    pub(crate) async fn connect(options: &Options) -> Result<Self, OpenError> {
+        let names = Names::new(options)?;
+        let session = connect(options, &names).await?;
+        schema::create(&session, &names, options).await?;
+        session.refresh_metadata().await.map_err(OpenError::schema)?;
+        let statements = Statements::prepare(&session, &names, &Profiles::new(options)).await?;
+        Ok(Self { session, statements })
+    }
+}
+
+/// How statements are sent.
+pub(crate) struct Profiles {
+    /// Comparing and setting.
+    pub(crate) record: ExecutionProfileHandle,
+    /// Writing what nothing is asked of.
+    pub(crate) write: ExecutionProfileHandle,
+    /// Reading something by its key.
+    pub(crate) read: ExecutionProfileHandle,
+    /// Reading everything, at start.
+    pub(crate) scan: ExecutionProfileHandle,
+}
+
+impl Profiles {
+    fn new(options: &Options) -> Self {
+        let profile = |deadline: Duration, hedge: Option<Duration>| {
+            let hedge = hedge.map(|retry_interval| {
+                Arc::new(SimpleSpeculativeExecutionPolicy { max_retry_count: HEDGES_MAX, retry_interval }) as _
+            });
+            base(options).to_builder().request_timeout(Some(deadline)).speculative_execution_policy(hedge).build()
+        };
+        Self {
+            record: profile(options.record_attempt(), options.hedge.map(|hedge| hedge.max(RECORD_HEDGE))).into_handle(),
+            write: profile(options.stage_budget(), options.hedge).into_handle(),
+            read: profile(READ_BUDGET, options.hedge).into_handle(),
+            scan: profile(SCAN_PAGE_BUDGET, None).into_handle(),
+        }
+    }
+}
+
+fn base(options: &Options) -> ExecutionProfile {
+    // Never another datacentre: what is acked there is not readable here.
+    let nodes = DefaultPolicy::builder()
+        .prefer_datacenter(options.datacentre.clone())
+        .permit_dc_failover(false)
+        .token_aware(true)
+        .build();
+    ExecutionProfile::builder()
+        .consistency(Consistency::LocalQuorum)
+        .serial_consistency(Some(SerialConsistency::LocalSerial))
+        .load_balancing_policy(nodes)
+        .request_timeout(Some(CONNECT_BUDGET))
+        .build()
+}
+
+async fn connect(options: &Options, names: &Names) -> Result<Session, OpenError> {
+    if options.contact_points.is_empty() {
+        let problem = "none is given; name at least one `address:port`".to_owned();
+        return Err(OpenError::Option { field: "contact_points", problem });
+    }
+    let points = || options.contact_points.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    SessionBuilder::new()
+        .known_nodes_addr(&options.contact_points)
+        .default_execution_profile_handle(base(options).into_handle())
+        .connection_timeout(CONNECT_BUDGET)
+        .keepalive_interval(SILENCE_MAX)
+        .keepalive_timeout(SILENCE_MAX)
+        .schema_agreement_timeout(CONNECT_BUDGET)
+        .schema_agreement_interval(AGREEMENT_LOOK)
+        // Once after the last statement is enough.
+        .refresh_metadata_on_auto_schema_agreement(false)
+        // What it needs to find the copies of a partition, and nothing of other keyspaces.
+        .keyspaces_to_fetch([&names.control, &names.media])
+        .build()
+        .await
+        .map_err(|error| OpenError::Unreachable { points: points(), problem: error.to_string() })
+}

@@ -1,0 +1,203 @@
+//! Every statement, prepared once. All are safe to be sent twice, and marked so, or the driver would not hedge them. The
+//! conditional ones too: a record holds a token, so who is told that a condition no longer holds sees whether that was
+//! by an attempt of their own.
+
+use scylla::client::execution_profile::ExecutionProfileHandle;
+use scylla::client::session::Session;
+use scylla::statement::Consistency;
+use scylla::statement::prepared::PreparedStatement;
+
+use crate::OpenError;
+use crate::options::PAGE_ROWS;
+use crate::schema::Names;
+use crate::session::Profiles;
+
+/// The statements by table.
+pub(crate) struct Statements {
+    pub(crate) rows: Rows,
+    pub(crate) listing: Listing,
+    pub(crate) events: Events,
+    pub(crate) changes: Changes,
+    pub(crate) chunks: Chunks,
+}
+
+/// Of candidate records.
+pub(crate) struct Rows {
+    pub(crate) insert: PreparedStatement,
+    pub(crate) replace: PreparedStatement,
+    pub(crate) delete: PreparedStatement,
+    pub(crate) erase: PreparedStatement,
+    pub(crate) read: PreparedStatement,
+    pub(crate) read_serial: PreparedStatement,
+    pub(crate) scan: PreparedStatement,
+}
+
+/// Of what there may be.
+pub(crate) struct Listing {
+    pub(crate) insert_row: PreparedStatement,
+    pub(crate) read_rows: PreparedStatement,
+    pub(crate) delete_rows: PreparedStatement,
+    pub(crate) insert_block: PreparedStatement,
+    pub(crate) read_blocks: PreparedStatement,
+    pub(crate) read_blocks_down: PreparedStatement,
+    pub(crate) delete_blocks: PreparedStatement,
+    pub(crate) insert_shelf: PreparedStatement,
+    pub(crate) read_shelves: PreparedStatement,
+    pub(crate) delete_shelves: PreparedStatement,
+}
+
+/// Of event entries.
+pub(crate) struct Events {
+    pub(crate) insert: PreparedStatement,
+    pub(crate) replace: PreparedStatement,
+    pub(crate) freed: PreparedStatement,
+    pub(crate) read: PreparedStatement,
+    pub(crate) read_serial: PreparedStatement,
+    pub(crate) scan: PreparedStatement,
+}
+
+/// Of notes of changes.
+pub(crate) struct Changes {
+    pub(crate) insert: PreparedStatement,
+    pub(crate) read: PreparedStatement,
+}
+
+/// Of media.
+pub(crate) struct Chunks {
+    pub(crate) insert: PreparedStatement,
+    pub(crate) read: PreparedStatement,
+    pub(crate) delete: PreparedStatement,
+}
+
+impl Statements {
+    /// Prepares all.
+    pub(crate) async fn prepare(session: &Session, names: &Names, profiles: &Profiles) -> Result<Self, OpenError> {
+        let preparer = Preparer { session, profiles, names };
+        Ok(Self {
+            rows: preparer.rows().await?,
+            listing: preparer.listing().await?,
+            events: preparer.events().await?,
+            changes: preparer.changes().await?,
+            chunks: preparer.chunks().await?,
+        })
+    }
+}
+
+struct Preparer<'a> {
+    session: &'a Session,
+    profiles: &'a Profiles,
+    names: &'a Names,
+}
+
+impl Preparer<'_> {
+    async fn as_profile(&self, profile: &ExecutionProfileHandle, text: String) -> Result<PreparedStatement, OpenError> {
+        let mut statement = self.session.prepare(text).await.map_err(OpenError::schema)?;
+        statement.set_execution_profile_handle(Some(profile.clone()));
+        statement.set_is_idempotent(true);
+        statement.set_page_size(PAGE_ROWS);
+        Ok(statement)
+    }
+
+    async fn record(&self, text: String) -> Result<PreparedStatement, OpenError> {
+        self.as_profile(&self.profiles.record, text).await
+    }
+
+    async fn write(&self, text: String) -> Result<PreparedStatement, OpenError> {
+        self.as_profile(&self.profiles.write, text).await
+    }
+
+    async fn read(&self, text: String) -> Result<PreparedStatement, OpenError> {
+        self.as_profile(&self.profiles.read, text).await
+    }
+
+    async fn scan(&self, text: String) -> Result<PreparedStatement, OpenError> {
+        self.as_profile(&self.profiles.scan, text).await
+    }
+
+    async fn rows(&self) -> Result<Rows, OpenError> {
+        let rows = format!("{}.rows", self.names.control);
+        let one = "event = ? AND shelf = ? AND number = ? AND name = ? AND pipeline = ?";
+        let columns = "(event, shelf, number, name, pipeline, row)";
+        let insert = format!("INSERT INTO {rows} {columns} VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?");
+        let read = self.read(format!("SELECT row FROM {rows} WHERE {one}")).await?;
+        Ok(Rows {
+            insert: self.record(insert).await?,
+            replace: self.record(format!("UPDATE {rows} USING TTL ? SET row = ? WHERE {one} IF row = ?")).await?,
+            delete: self.record(format!("DELETE FROM {rows} WHERE {one} IF row = ?")).await?,
+            erase: self.write(format!("DELETE FROM {rows} WHERE {one}")).await?,
+            read_serial: serial(read.clone()),
+            read,
+            scan: self.scan(format!("SELECT row FROM {rows}")).await?,
+        })
+    }
+
+    async fn listing(&self) -> Result<Listing, OpenError> {
+        let control = &self.names.control;
+        let (listing, blocks, shelves) =
+            (format!("{control}.listing"), format!("{control}.blocks"), format!("{control}.shelves"));
+        let shelf = "event = ? AND shelf = ?";
+        let columns = "(event, shelf, block, number, name, pipeline)";
+        let insert_row = format!("INSERT INTO {listing} {columns} VALUES (?, ?, ?, ?, ?, ?) USING TTL ?");
+        let block = format!("{shelf} AND block = ?");
+        let slice = format!("{block} AND number >= ? AND number <= ?");
+        let insert_block = format!("INSERT INTO {blocks} (event, shelf, block) VALUES (?, ?, ?) USING TTL ?");
+        let down = format!("SELECT block FROM {blocks} WHERE {shelf} ORDER BY block DESC");
+        let read_blocks = format!("SELECT block FROM {blocks} WHERE {shelf} AND block >= ? AND block <= ?");
+        Ok(Listing {
+            insert_row: self.write(insert_row).await?,
+            read_rows: self.read(format!("SELECT number, name, pipeline FROM {listing} WHERE {slice}")).await?,
+            delete_rows: self.write(format!("DELETE FROM {listing} WHERE {block}")).await?,
+            insert_block: self.write(insert_block).await?,
+            read_blocks: self.read(read_blocks).await?,
+            read_blocks_down: self.read(down).await?,
+            delete_blocks: self.write(format!("DELETE FROM {blocks} WHERE {shelf}")).await?,
+            insert_shelf: self.write(format!("INSERT INTO {shelves} (event, shelf) VALUES (?, ?)")).await?,
+            read_shelves: self.read(format!("SELECT shelf FROM {shelves} WHERE event = ?")).await?,
+            delete_shelves: self.write(format!("DELETE FROM {shelves} WHERE event = ?")).await?,
+        })
+    }
+
+    async fn events(&self) -> Result<Events, OpenError> {
+        let events = format!("{}.events", self.names.control);
+        let one = "tenant = ? AND name = ?";
+        let columns = "(tenant, name, rev, entry, ended)";
+        let insert = format!("INSERT INTO {events} {columns} VALUES (?, ?, ?, ?, ?) IF NOT EXISTS");
+        let replace = format!("UPDATE {events} SET rev = ?, entry = ?, ended = ? WHERE {one} IF rev = ?");
+        let read = self.read(format!("SELECT entry, ended FROM {events} WHERE {one}")).await?;
+        Ok(Events {
+            insert: self.record(insert).await?,
+            replace: self.record(replace).await?,
+            freed: self.record(format!("UPDATE {events} SET ended = ? WHERE {one} IF ended = ?")).await?,
+            read_serial: serial(read.clone()),
+            read,
+            scan: self.scan(format!("SELECT entry, ended FROM {events}")).await?,
+        })
+    }
+
+    async fn changes(&self) -> Result<Changes, OpenError> {
+        let changes = format!("{}.changes", self.names.control);
+        let columns = "(shard, bucket, at, nonce, node, kind, key)";
+        let since = "shard = ? AND bucket = ? AND at >= ?";
+        Ok(Changes {
+            insert: self.write(format!("INSERT INTO {changes} {columns} VALUES (?, ?, ?, ?, ?, ?, ?)")).await?,
+            read: self.read(format!("SELECT at, nonce, node, kind, key FROM {changes} WHERE {since}")).await?,
+        })
+    }
+
+    async fn chunks(&self) -> Result<Chunks, OpenError> {
+        let chunks = format!("{}.chunks", self.names.media);
+        let one = "version = ? AND part = ?";
+        let insert = format!("INSERT INTO {chunks} (version, part, bytes) VALUES (?, ?, ?) USING TTL ?");
+        Ok(Chunks {
+            insert: self.write(insert).await?,
+            read: self.read(format!("SELECT bytes FROM {chunks} WHERE {one}")).await?,
+            delete: self.write(format!("DELETE FROM {chunks} WHERE {one}")).await?,
+        })
+    }
+}
+
+/// The same question, asked so that what is half done is done or given up first.
+fn serial(mut statement: PreparedStatement) -> PreparedStatement {
+    statement.set_consistency(Consistency::LocalSerial);
+    statement
+}
