@@ -11,9 +11,9 @@ pub mod shared;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use headwater_model::Rendition;
 use headwater_model::event::{Counters, Entry, Event};
 use headwater_model::row::{Claim, EventId, Key, Object, Row};
-use headwater_model::Rendition;
 use parking_lot::Mutex;
 
 pub use racing::{

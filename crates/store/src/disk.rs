@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Most slices of one `pwritev`: the limit of Linux (`UIO_MAXIOV`).
 const SLICES_MAX: usize = 1024;
 
+/// How long a lock that is taken is waited for.
+const LOCK_PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// One flat directory of files.
 pub trait Disk: Send + Sync {
     /// Takes the directory for this process until the returned guard drops; `WouldBlock` if another one has it.
@@ -104,7 +107,12 @@ impl Directory {
 impl Disk for Directory {
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.at("lock"))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        let take = || rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        // Who only asks whether somebody has it holds it for a moment.
+        take().or_else(|_| {
+            std::thread::park_timeout(LOCK_PATIENCE);
+            take()
+        })?;
         Ok(Box::new(file))
     }
 
