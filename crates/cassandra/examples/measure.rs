@@ -14,10 +14,12 @@ use headwater_store::conformance::{Heard, body, claim, segment};
 use headwater_store::stamp::SystemClock;
 use headwater_store::{Published, Store};
 
-/// Publishes in each row of the table.
-const PUBLISHES: u64 = 200;
+/// Publishes of each size in a round.
+const PUBLISHES: u64 = 20;
+/// Rounds.
+const ROUNDS: u64 = 5;
 /// Not counted: the nodes compile what they run.
-const WARM_UP: u64 = 50;
+const WARM_UP: u64 = 20;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -43,20 +45,29 @@ async fn open(cluster: &Cluster, change: impl FnOnce(&mut Options)) -> Result<(A
     Ok((Cassandra::open(options, Arc::new(SystemClock::default()), heard.clone()).await?, heard))
 }
 
-/// 1 MiB by chunk size, one and four publishers at once.
+/// 1 MiB by chunk size, in turns, so that what else the machine does falls on all alike; then smaller bodies.
 async fn sizes(cluster: &Cluster) -> Result<()> {
+    let mut taken = Vec::new();
+    for size in ChunkSize::ALL {
+        let (store, _) = open(cluster, |options| options.chunk_size = size).await?;
+        run(&store, WARM_UP, 1, 1 << 20).await?;
+        taken.push((size, store, Vec::new(), Vec::new()));
+    }
     for at_once in [1, 4] {
-        for size in ChunkSize::ALL {
-            let (store, _) = open(cluster, |options| options.chunk_size = size).await?;
-            run(&store, WARM_UP, at_once, 1 << 20).await?;
-            let (publishes, reads) = run(&store, PUBLISHES, at_once, 1 << 20).await?;
-            let kib = size.bytes() >> 10;
-            println!("{kib:4} KiB chunks, {at_once} at once: publish {}, read {}", line(publishes), line(reads));
+        for _ in 0..ROUNDS {
+            for (_, store, publishes, reads) in &mut taken {
+                let (some, others) = run(store, PUBLISHES, at_once, 1 << 20).await?;
+                publishes.extend(some);
+                reads.extend(others);
+            }
+        }
+        for (size, _, publishes, reads) in &mut taken {
+            let (publishes, reads) = (line(std::mem::take(publishes)), line(std::mem::take(reads)));
+            println!("{:4} KiB chunks, {at_once} at once: publish {publishes}, read {reads}", size.bytes() >> 10);
         }
     }
     for length in [0, 64 << 10] {
-        let (store, _) = open(cluster, |_| {}).await?;
-        let (publishes, reads) = run(&store, PUBLISHES, 1, length).await?;
+        let (publishes, reads) = run(&taken[2].1, PUBLISHES * ROUNDS, 1, length).await?;
         println!("{length:6} B, 1 at once: publish {}, read {}", line(publishes), line(reads));
     }
     Ok(())
