@@ -1,5 +1,5 @@
 //! What a publish and a read cost on a cluster that is up: `cargo xtask cluster up --dir DIR`, then
-//! `cargo run -p headwater-cassandra --example measure -- DIR [sizes | hedge NODE | visible]`. The figures of DESIGN.md
+//! `cargo run -p headwater-cassandra --example measure -- DIR [sizes | hedge NODE | visible | regions]`. The figures of DESIGN.md
 //! are from here.
 #![expect(clippy::disallowed_methods, reason = "a benchmark: it takes times and reads its arguments")]
 
@@ -25,13 +25,14 @@ const WARM_UP: u64 = 20;
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (folder, what) = words.split_first().context("measure DIR [sizes | hedge NODE | visible]")?;
+    let (folder, what) = words.split_first().context("measure DIR [sizes | hedge NODE | visible | regions]")?;
     let cluster = Cluster::open(Path::new(folder))?.with_context(|| format!("no cluster in {folder}"))?;
     match what {
         [] | ["sizes"] => sizes(&cluster).await,
         ["hedge", node] => hedge(&cluster, node).await,
-        ["visible"] => visible(&cluster).await,
-        _ => bail!("measure DIR [sizes | hedge NODE | visible]"),
+        ["visible"] => visible(&open(&cluster, |_| {}).await?.0, &open(&cluster, |_| {}).await?.1).await,
+        ["regions"] => regions(&cluster).await,
+        _ => bail!("measure DIR [sizes | hedge NODE | visible | regions]"),
     }
 }
 
@@ -94,14 +95,34 @@ async fn hedge(cluster: &Cluster, node: &str) -> Result<()> {
     Ok(())
 }
 
+/// Publishes in one datacentre and listens in another; both have three copies.
+async fn regions(cluster: &Cluster) -> Result<()> {
+    let both = |options: &mut Options, own: &str| {
+        options.keyspace = "measure_regions".into();
+        options.replication = vec![("dc1".into(), 3), ("dc2".into(), 3)];
+        options.datacentre = own.into();
+        options.contact_points = cluster.contact_points(own);
+    };
+    let (one, _) = open(cluster, |options| both(options, "dc1")).await?;
+    let (two, heard) = open(cluster, |options| both(options, "dc2")).await?;
+    visible(&one, &heard).await?;
+    let mut spans = Vec::new();
+    for notice in heard.all() {
+        let headwater_store::Notice::Published(row) = notice else { continue };
+        let started = Instant::now();
+        two.read(&row, 0..row.size).await?;
+        spans.push(started.elapsed());
+    }
+    println!("read in the other datacentre: {}", line(spans));
+    Ok(())
+}
+
 /// From the answer to a publish until another process has announced it.
-async fn visible(cluster: &Cluster) -> Result<()> {
-    let (one, _) = open(cluster, |_| {}).await?;
-    let (_two, heard) = open(cluster, |_| {}).await?;
+async fn visible(store: &Arc<Cassandra>, heard: &Heard) -> Result<()> {
     let mut spans = Vec::new();
     for _ in 0..100 {
         let before = heard.all().len();
-        publish(&one, 10_000).await?;
+        publish(store, 10_000).await?;
         let answered = Instant::now();
         while heard.all().len() == before {
             tokio::time::sleep(Duration::from_millis(1)).await;

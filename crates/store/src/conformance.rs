@@ -10,9 +10,9 @@ pub mod shared;
 
 use std::sync::Arc;
 
+use headwater_model::Rendition;
 use headwater_model::event::{Counters, Entry, Event};
 use headwater_model::row::{Claim, EventId, Key, Object, Row};
-use headwater_model::Rendition;
 use parking_lot::Mutex;
 
 pub use racing::{
