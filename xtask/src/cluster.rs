@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use headwater_cluster::{Cluster, Options};
+use headwater_cluster::{Cluster, CommitLog, Options};
 
 use crate::programs::{root, target_dir};
 use crate::setup;
@@ -13,6 +13,7 @@ const USAGE: &str = "\
 cargo xtask cluster COMMAND [--dir DIR]
 
   up [--datacentres 2] [--nodes N] [--zones N]   starts three Cassandra nodes and two memcached zones, or what is missing
+     [--commit-log group]                        group: writes are on disk before they are acked; else within a second
   down [--keep]                                  stops everything; removes the data too without --keep
   kill NAME                                      SIGKILL to one process: 1, 2, 3 are nodes, a1 a server of zone a
   pause NAME | resume NAME                       SIGSTOP and SIGCONT
@@ -53,6 +54,11 @@ fn up(mut words: Vec<&str>, folder: PathBuf) -> Result<()> {
             *value = text.parse().with_context(|| format!("{name}: `{text}` is no number"))?;
         }
     }
+    options.commit_log = match option(&mut words, "--commit-log")? {
+        None | Some("periodic") => CommitLog::Periodic,
+        Some("group") => CommitLog::Group,
+        Some(other) => bail!("--commit-log: `{other}` is neither `periodic` nor `group`"),
+    };
     if !words.is_empty() {
         bail!("{USAGE}");
     }

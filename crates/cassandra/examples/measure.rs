@@ -1,5 +1,5 @@
 //! What a publish and a read cost on a cluster that is up: `cargo xtask cluster up --dir DIR`, then
-//! `cargo run -p headwater-cassandra --example measure -- DIR [sizes | hedge NODE | visible]`. The figures of DESIGN.md
+//! `cargo run -p headwater-cassandra --example measure -- DIR [sizes | hedge NODE | visible | regions]`. The figures of DESIGN.md
 //! are from here.
 #![expect(clippy::disallowed_methods, reason = "a benchmark: it takes times and reads its arguments")]
 
@@ -14,22 +14,25 @@ use headwater_store::conformance::{Heard, body, claim, segment};
 use headwater_store::stamp::SystemClock;
 use headwater_store::{Published, Store};
 
-/// Publishes in each row of the table.
-const PUBLISHES: u64 = 200;
+/// Publishes of each size in a round.
+const PUBLISHES: u64 = 20;
+/// Rounds.
+const ROUNDS: u64 = 5;
 /// Not counted: the nodes compile what they run.
-const WARM_UP: u64 = 50;
+const WARM_UP: u64 = 20;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (folder, what) = words.split_first().context("measure DIR [sizes | hedge NODE | visible]")?;
+    let (folder, what) = words.split_first().context("measure DIR [sizes | hedge NODE | visible | regions]")?;
     let cluster = Cluster::open(Path::new(folder))?.with_context(|| format!("no cluster in {folder}"))?;
     match what {
         [] | ["sizes"] => sizes(&cluster).await,
         ["hedge", node] => hedge(&cluster, node).await,
-        ["visible"] => visible(&cluster).await,
-        _ => bail!("measure DIR [sizes | hedge NODE | visible]"),
+        ["visible"] => visible(&open(&cluster, |_| {}).await?.0, &open(&cluster, |_| {}).await?.1).await,
+        ["regions"] => regions(&cluster).await,
+        _ => bail!("measure DIR [sizes | hedge NODE | visible | regions]"),
     }
 }
 
@@ -43,20 +46,29 @@ async fn open(cluster: &Cluster, change: impl FnOnce(&mut Options)) -> Result<(A
     Ok((Cassandra::open(options, Arc::new(SystemClock::default()), heard.clone()).await?, heard))
 }
 
-/// 1 MiB by chunk size, one and four publishers at once.
+/// 1 MiB by chunk size, in turns, so that what else the machine does falls on all alike; then smaller bodies.
 async fn sizes(cluster: &Cluster) -> Result<()> {
+    let mut taken = Vec::new();
+    for size in ChunkSize::ALL {
+        let (store, _) = open(cluster, |options| options.chunk_size = size).await?;
+        run(&store, WARM_UP, 1, 1 << 20).await?;
+        taken.push((size, store, Vec::new(), Vec::new()));
+    }
     for at_once in [1, 4] {
-        for size in ChunkSize::ALL {
-            let (store, _) = open(cluster, |options| options.chunk_size = size).await?;
-            run(&store, WARM_UP, at_once, 1 << 20).await?;
-            let (publishes, reads) = run(&store, PUBLISHES, at_once, 1 << 20).await?;
-            let kib = size.bytes() >> 10;
-            println!("{kib:4} KiB chunks, {at_once} at once: publish {}, read {}", line(publishes), line(reads));
+        for _ in 0..ROUNDS {
+            for (_, store, publishes, reads) in &mut taken {
+                let (some, others) = run(store, PUBLISHES, at_once, 1 << 20).await?;
+                publishes.extend(some);
+                reads.extend(others);
+            }
+        }
+        for (size, _, publishes, reads) in &mut taken {
+            let (publishes, reads) = (line(std::mem::take(publishes)), line(std::mem::take(reads)));
+            println!("{:4} KiB chunks, {at_once} at once: publish {publishes}, read {reads}", size.bytes() >> 10);
         }
     }
     for length in [0, 64 << 10] {
-        let (store, _) = open(cluster, |_| {}).await?;
-        let (publishes, reads) = run(&store, PUBLISHES, 1, length).await?;
+        let (publishes, reads) = run(&taken[2].1, PUBLISHES * ROUNDS, 1, length).await?;
         println!("{length:6} B, 1 at once: publish {}, read {}", line(publishes), line(reads));
     }
     Ok(())
@@ -83,14 +95,34 @@ async fn hedge(cluster: &Cluster, node: &str) -> Result<()> {
     Ok(())
 }
 
+/// Publishes in one datacentre and listens in another; both have three copies.
+async fn regions(cluster: &Cluster) -> Result<()> {
+    let both = |options: &mut Options, own: &str| {
+        options.keyspace = "measure_regions".into();
+        options.replication = vec![("dc1".into(), 3), ("dc2".into(), 3)];
+        options.datacentre = own.into();
+        options.contact_points = cluster.contact_points(own);
+    };
+    let (one, _) = open(cluster, |options| both(options, "dc1")).await?;
+    let (two, heard) = open(cluster, |options| both(options, "dc2")).await?;
+    visible(&one, &heard).await?;
+    let mut spans = Vec::new();
+    for notice in heard.all() {
+        let headwater_store::Notice::Published(row) = notice else { continue };
+        let started = Instant::now();
+        two.read(&row, 0..row.size).await?;
+        spans.push(started.elapsed());
+    }
+    println!("read in the other datacentre: {}", line(spans));
+    Ok(())
+}
+
 /// From the answer to a publish until another process has announced it.
-async fn visible(cluster: &Cluster) -> Result<()> {
-    let (one, _) = open(cluster, |_| {}).await?;
-    let (_two, heard) = open(cluster, |_| {}).await?;
+async fn visible(store: &Arc<Cassandra>, heard: &Heard) -> Result<()> {
     let mut spans = Vec::new();
     for _ in 0..100 {
         let before = heard.all().len();
-        publish(&one, 10_000).await?;
+        publish(store, 10_000).await?;
         let answered = Instant::now();
         while heard.all().len() == before {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -23,12 +23,11 @@ use crate::session::Cluster;
 const SHARDS: u64 = 4;
 /// Seconds of a bucket: a look reads one, near its ends two.
 const BUCKET_S: i64 = 10;
-/// How far back a look reads: clocks differ, and a note may take the whole publish budget to become visible.
-const LOOK_BACK: Duration = Duration::from_secs(4);
-/// How far ahead of our clock another's may be.
-const LOOK_AHEAD: Duration = Duration::from_secs(2);
-/// How long to look for what a note names: past the publish budget, with time for the last attempt to end.
-const WATCH: Duration = Duration::from_secs(5);
+/// How far from ours the clocks of others may be.
+const SKEW: Duration = Duration::from_secs(2);
+/// What is looked for stays open for this much longer than a publish may take: its last attempt may still come to its
+/// end.
+const LINGER: Duration = Duration::from_secs(3);
 /// Looks at records at once.
 const LOOKS: usize = 16;
 /// Who has not looked for this long may have missed notes, which live for 120 s, and reads all records again.
@@ -119,17 +118,25 @@ impl Cluster {
 }
 
 /// What one process follows.
-#[derive(Default)]
 pub(crate) struct Watch {
+    /// What a publish may take: so late may a note become visible, and its commit later still.
+    budget: Duration,
+    /// The wall clock at the last look that read everything: the next one reads from there, whatever came in between.
+    looked: Timestamp,
     /// Notes seen, with when, so that each is taken up once.
     seen: HashMap<Token, Duration>,
     open: Vec<Open>,
 }
 
 impl Watch {
-    /// Looks at what `note` names until `now` + [`WATCH`].
+    /// For processes whose publishes take at most `budget`; everything that was committed before `looked` is known.
+    pub(crate) fn new(budget: Duration, looked: Timestamp) -> Self {
+        Self { budget, looked, seen: HashMap::new(), open: Vec::new() }
+    }
+
+    /// Looks at what `note` names until it is there, or cannot come any more.
     pub(crate) fn follow(&mut self, note: Note, now: Duration) {
-        self.open.push((note, now + WATCH));
+        self.open.push((note, now + self.budget + LINGER));
     }
 
     /// Reads the notes of others and looks at what they name. `now` is monotonic, `wall` is not; `node` is ourselves.
@@ -142,7 +149,8 @@ impl Watch {
         wall: Timestamp,
     ) -> Result<(), StoreError> {
         let span = |span: Duration| span.as_nanos() as i64;
-        let (from, to) = (nanos(wall) - span(LOOK_BACK), nanos(wall) + span(LOOK_AHEAD));
+        let from = nanos(self.looked.min(wall)) - span(self.budget + SKEW);
+        let to = nanos(wall) + span(SKEW);
         let buckets = from / (BUCKET_S * 1_000_000_000)..=to / (BUCKET_S * 1_000_000_000);
         let partitions = buckets.flat_map(|bucket| (0..SHARDS as i32).map(move |shard| (shard, bucket)));
         let reads: Vec<_> = partitions.map(|(shard, bucket)| cluster.notes(shard, bucket, from)).collect();
@@ -154,7 +162,11 @@ impl Watch {
                 Err(error) => failed = Some(error),
             }
         }
-        self.seen.retain(|_, at| now < *at + LOOK_BACK + LOOK_AHEAD + Duration::from_secs(1));
+        if failed.is_none() {
+            self.looked = wall;
+            let read_until = self.budget + 3 * SKEW;
+            self.seen.retain(|_, at| now < *at + read_until);
+        }
         self.check(cluster, announcer, now).await;
         failed.map_or(Ok(()), Err)
     }

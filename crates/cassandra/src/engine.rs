@@ -49,6 +49,8 @@ pub(crate) struct Engine {
     listed: Mutex<HashMap<(i64, String, i64), i64>>,
     /// Follows the notes of others.
     pub(crate) watch: tokio::sync::Mutex<Watch>,
+    /// When the reading of the records began, on the monotonic clock.
+    pub(crate) opened: Duration,
     /// Own changes whose outcome is unknown, for the next look.
     pub(crate) unknown: Mutex<Vec<Note>>,
     /// This process among the others.
@@ -63,6 +65,9 @@ impl Engine {
         listener: Arc<dyn Listener>,
     ) -> Result<Self, OpenError> {
         let cluster = Arc::new(Cluster::connect(&options).await?);
+        // What is committed while the records are read is noted from here on.
+        let opened = clock.monotonic();
+        let watch = Watch::new(options.publish_budget, clock.wall());
         let (index, highest) = load(&cluster, &options).await?;
         let window = Window::new(options.window_bytes);
         let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
@@ -83,7 +88,8 @@ impl Engine {
             stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect(),
             recording: Semaphore::new(RECORDS_IN_FLIGHT),
             listed: Mutex::default(),
-            watch: tokio::sync::Mutex::default(),
+            watch: tokio::sync::Mutex::new(watch),
+            opened,
             unknown: Mutex::default(),
             node: (version::chance() as u64).cast_signed(),
             options,

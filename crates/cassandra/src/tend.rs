@@ -16,7 +16,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// Runs until the engine is dropped.
 pub(crate) async fn run(engine: Weak<Engine>) {
     let Some((clock, every, mut seen)) =
-        engine.upgrade().map(|engine| (Arc::clone(&engine.clock), engine.options.poll_every, engine.clock.monotonic()))
+        engine.upgrade().map(|engine| (Arc::clone(&engine.clock), engine.options.poll_every, engine.opened))
     else {
         return;
     };

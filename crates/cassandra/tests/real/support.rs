@@ -55,7 +55,7 @@ pub async fn fresh() -> Options {
     restart();
     let options = Options::new(cluster().contact_points("dc1"), "dc1");
     // Nodes, tests and other work share a few cores: what is slow here is not broken.
-    let patient = Options { publish_budget: Duration::from_secs(20), hedge: Some(Duration::from_secs(1)), ..options };
+    let patient = Options { publish_budget: Duration::from_secs(10), hedge: Some(Duration::from_secs(1)), ..options };
     let options = Options { keyspace: KEYSPACE.into(), window_bytes: 16 << 20, dvr_bytes: 16 << 20, ..patient };
     let nodes = options.contact_points.iter();
     let session = SessionBuilder::new().known_nodes_addr(nodes).build().await.expect("the nodes answer");
