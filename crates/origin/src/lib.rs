@@ -124,7 +124,7 @@ pub enum StartError {
         /// Which.
         event: String,
         /// What is wrong with it.
-        error: ControlError,
+        error: Box<ControlError>,
     },
     /// No threads.
     #[error("cannot start a runtime: {0}")]
@@ -335,7 +335,11 @@ async fn put_events(
 ) -> Result<(), StartError> {
     for (tenant, event, document) in events {
         let put = control.put(&tenant, &event, document).await;
-        put.map_err(|error| StartError::Event { tenant: tenant.to_string(), event: event.to_string(), error })?;
+        put.map_err(|error| StartError::Event {
+            tenant: tenant.to_string(),
+            event: event.to_string(),
+            error: Box::new(error),
+        })?;
     }
     Ok(())
 }

@@ -71,6 +71,8 @@ pub struct Options {
     pub bucket_bytes: u64,
     /// For this long after a start nothing is taken from the disk for its age.
     pub expire_after: Duration,
+    /// Between two pieces of the space that deleted events give back.
+    pub punch_every: Duration,
     /// How long records and media outlive their retention: two segments, whose selection looks at them.
     pub grace: Millis,
     /// Hears of every commit.
@@ -89,6 +91,8 @@ impl Default for Options {
             bucket_bytes: 1 << 30,
             // Long enough to see that a clock is wrong, short beside any retention.
             expire_after: Duration::from_secs(15 * 60),
+            // 4 MiB each time, so that a GiB takes six seconds and no publish waits for more than one of them.
+            punch_every: Duration::from_millis(25),
             // Two of the longest segments (contract §3).
             grace: Millis::from_seconds(120),
             observer: None,

@@ -18,9 +18,6 @@ use super::shelf::{Origin, Shelf};
 use super::stats::Commit;
 use crate::{Listener, Notice, StoreError};
 
-/// How long the thread waits for work before it looks for buckets to seal or reclaim.
-const TEND_EVERY: Duration = Duration::from_secs(1);
-
 /// Drives a log: in a thread of its own, or by hand where a test wants every step.
 pub struct Committer {
     pub(super) shared: Arc<Shared>,
@@ -34,27 +31,43 @@ pub struct Committer {
     pub(super) rest_until: Duration,
     /// Nothing expires before this moment of the monotonic clock, so that a wall clock that is wrong can be set right.
     pub(super) expire_from: Duration,
+    /// Whether there were holes to make when it was last looked.
+    pub(super) punching: bool,
+    /// No hole is made before this moment of the monotonic clock.
+    pub(super) punch_from: Duration,
 }
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, listener: Arc<dyn Listener>, recovered: Recovered) -> Self {
         let Recovered { shelf, holes, .. } = recovered;
-        let (reclaim, freeing, rest_until) = (None, None, Duration::ZERO);
+        let (reclaim, freeing, rest_until, punch_from) = (None, None, Duration::ZERO, Duration::ZERO);
         let expire_from = shared.clock.monotonic() + shared.options.expire_after;
         let ballast = Ballast::find(&*shared.disk);
-        let committer = Self { shared, listener, shelf, reclaim, freeing, holes, ballast, rest_until, expire_from };
+        let committer = Self {
+            shared,
+            listener,
+            shelf,
+            reclaim,
+            freeing,
+            holes,
+            ballast,
+            rest_until,
+            expire_from,
+            punch_from,
+            punching: false,
+        };
         committer.count();
         committer
     }
 
     /// Commits what waits until the log is closed and nothing is left.
     pub(super) fn run(mut self) {
-        let mut wait = TEND_EVERY;
+        let mut wait = self.pause();
         while let Gathered::Batch(batch) = self.shared.queue.gather(wait) {
             if !batch.is_empty() {
                 self.step(batch);
             }
-            wait = if self.tend() { Duration::ZERO } else { TEND_EVERY };
+            wait = if self.tend() { Duration::ZERO } else { self.pause() };
         }
         self.finish();
     }

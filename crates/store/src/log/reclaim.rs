@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_model::Timestamp;
 use headwater_model::row::Keep;
@@ -27,7 +28,9 @@ const LOOK_EVERY: i128 = 60 * 1_000_000_000;
 /// Standing records move on after this long, so that removals, which are kept while an older bucket is there, go too.
 const STANDING_AGE_MAX: i128 = 24 * 3600 * 1_000_000_000;
 /// Wait after a failure: a full disk stays full for a while.
-const REST: std::time::Duration = std::time::Duration::from_secs(1);
+const REST: Duration = Duration::from_secs(1);
+/// How long the thread waits for work before it looks for buckets to seal or reclaim.
+const TEND_EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes of a removed file that are freed at once: dropping a GiB of page cache takes tens of milliseconds.
 const FREE_PER_STEP: u64 = 64 << 20;
@@ -82,12 +85,26 @@ impl Committer {
             self.reclaim = Some(start(bucket, false));
             return Ok(true);
         }
-        if self.holes.punch(&*self.shared.disk, &mut self.shelf)? {
-            return Ok(true);
+        if self.may_punch() {
+            self.punching = self.holes.punch(&*self.shared.disk, &mut self.shelf)?;
+            self.punch_from = self.shared.clock.monotonic() + self.shared.options.punch_every;
+            if self.punching {
+                return Ok(true);
+            }
         }
         self.restore_ballast();
         self.reclaim = self.next_early().map(|bucket| start(bucket, true));
         Ok(self.reclaim.is_some())
+    }
+
+    /// Holes are made one now and then: each takes part in the next sync, which somebody waits for.
+    fn may_punch(&self) -> bool {
+        self.shared.clock.monotonic() >= self.punch_from || self.is_low()
+    }
+
+    /// How long to wait for work before there may be housekeeping again.
+    pub(super) fn pause(&self) -> Duration {
+        if self.punching { self.shared.options.punch_every.min(TEND_EVERY) } else { TEND_EVERY }
     }
 
     fn next_due(&mut self, now: Timestamp) -> Option<u64> {

@@ -72,7 +72,7 @@ impl Committer {
     }
 
     /// Whether publishes will be refused soon if nothing gives way.
-    fn is_low(&self) -> bool {
+    pub(super) fn is_low(&self) -> bool {
         let low = self.shared.options.reserve_bytes.saturating_add(self.shelf.bucket_bytes() / 2);
         self.shared.disk.free_bytes().is_ok_and(|free| free < low)
     }

@@ -27,8 +27,16 @@ fn small() -> Options {
 
 /// A log whose every body has to be read from the disk.
 fn cold() -> Options {
-    let expire_after = Duration::ZERO;
-    Options { window_bytes: 0, dvr_bytes: 0, reserve_bytes: 0, ballast_bytes: 0, expire_after, ..Options::default() }
+    let (expire_after, punch_every) = (Duration::ZERO, Duration::ZERO);
+    Options {
+        window_bytes: 0,
+        dvr_bytes: 0,
+        reserve_bytes: 0,
+        ballast_bytes: 0,
+        expire_after,
+        punch_every,
+        ..Options::default()
+    }
 }
 
 /// A log on a simulated disk, on a clock that stands, with a committer of its own.

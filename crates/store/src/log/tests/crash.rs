@@ -187,6 +187,7 @@ fn options() -> Options {
         ballast_bytes: 12 << 10,
         bucket_bytes: 24 << 10,
         expire_after: Duration::ZERO,
+        punch_every: Duration::ZERO,
         grace: Millis::from_seconds(10),
         observer: None,
     }
@@ -202,7 +203,7 @@ impl World {
             heard: Arc::default(),
             flaw,
             rot: Rot::new(seed % 4 == 3),
-            whole_way: seed % 8 == 0 && flaw.is_none(),
+            whole_way: seed.is_multiple_of(8) && flaw.is_none(),
             objects: BTreeMap::new(),
             bodies: HashMap::new(),
             entries: BTreeMap::new(),
