@@ -196,7 +196,7 @@ impl World {
             heard: Arc::default(),
             flaw,
             rot: Rot::new(seed % 4 == 3),
-            whole_way: seed % 8 == 0 && flaw.is_none(),
+            whole_way: seed.is_multiple_of(8) && flaw.is_none(),
             objects: BTreeMap::new(),
             bodies: HashMap::new(),
             entries: BTreeMap::new(),
