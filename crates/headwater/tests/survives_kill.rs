@@ -133,7 +133,9 @@ fn publish_one(publish: &str, name: Name, dice: &mut Dice, ledger: &Mutex<Ledger
 
 /// Creates an event, publishes to it, and deletes every other one; false when the server is gone.
 fn live_and_die(event: &Event, name: (u64, u64), ledger: &Mutex<Ledger>) -> bool {
-    let note = |life| drop(ledger.lock().expect("no panic").beside.insert(name, life));
+    let note = |life| {
+        ledger.lock().expect("no panic").beside.insert(name, life);
+    };
     let document = json!({"segment": {"duration": 1, "timescale": 1}, "inspect": "off"}).to_string();
     let create = request("PUT", &event.document).header("content-type", "application/json").body(document);
     let publish = request("PUT", format!("{}/note.txt", event.publish)).body(event.name.as_bytes());

@@ -84,8 +84,8 @@ impl World {
         if row.keep == Keep::Standing {
             self.rot.haunted.insert(row.key.clone());
         }
-        // A scan takes the damaged end of a file for one that was torn.
-        self.rot.is_rotten |= !is_sealed(&self.disk.bytes(&name).unwrap_or_default());
+        // A scan takes the damaged end of a file for one that was torn, and a footer may not have been synced.
+        self.rot.is_rotten |= !is_sealed(&self.disk.durable_bytes(&name).unwrap_or_default());
     }
 
     /// Now and then flips bits of files, of their headers above all.
