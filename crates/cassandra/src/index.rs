@@ -46,7 +46,7 @@ impl Index {
         let ledger = self.ledgers.entry(key.event).or_default();
         before.iter().for_each(|row| ledger.remove(row));
         if let Some(row) = row {
-            ledger.add(&row);
+            ledger.add(&row, row.published);
             if let Some(until) = expires(&row, self.grace) {
                 self.expiring.entry(second(until)).or_default().push(key.clone());
             }

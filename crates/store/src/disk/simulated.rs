@@ -129,6 +129,13 @@ impl Simulated {
         }
     }
 
+    /// A file's bytes as they certainly are after a crash, apart from what is pending.
+    #[must_use]
+    pub fn durable_bytes(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.state.lock();
+        state.names.get(name).map(|inode| state.inodes[*inode].durable.clone())
+    }
+
     /// A file's bytes as a running process sees them.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {

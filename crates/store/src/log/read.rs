@@ -81,13 +81,18 @@ impl Shared {
     }
 }
 
+/// Whether a retry would give the same: the bytes are wrong or gone.
+pub(super) fn is_lost(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    // A sector that cannot be read is no better.
+    matches!(error.kind(), InvalidData | UnexpectedEof | NotFound) || super::recover::is_bad_sector(error)
+}
+
 fn damage(error: &io::Error, stored: &Stored) -> StoreError {
     let place = format!("{} at {}", file_name(stored.bucket), stored.extent.payload);
     match error.kind() {
         io::ErrorKind::InvalidData => StoreError::Damaged(format!("{place}: wrong checksum")),
-        // A sector that cannot be read gives the same on a retry.
-        _ if super::recover::is_bad_sector(error) => StoreError::Damaged(format!("{place}: {error}")),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => StoreError::Damaged(format!("{place}: {error}")),
+        _ if is_lost(error) => StoreError::Damaged(format!("{place}: {error}")),
         _ => StoreError::Unavailable(format!("{place}: {error}")),
     }
 }

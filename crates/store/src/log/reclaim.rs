@@ -204,7 +204,10 @@ impl Committer {
                     sources.push(stored);
                     drafts.push(draft);
                 }
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => lost.push(stored),
+                Err(error) if read::is_lost(&error) => {
+                    tracing::error!(file = super::format::file_name(id), %error, "a record that stands is damaged and goes");
+                    lost.push(stored);
+                }
                 Err(error) => return Err(error),
             }
         }

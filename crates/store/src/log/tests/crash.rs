@@ -644,9 +644,13 @@ fn may_be(truth: &Truth, actual: &State) -> bool {
         }
         _ => true,
     };
+    // What is left where neither an upload nor the removal of it was acked.
+    let attempted = truth.maybe.iter().any(|state| matches!(state, State::Attempt(_)));
+    let unacked_removal = removed || truth.maybe.contains(&State::Absent);
+    let undone = matches!(actual, State::Row(row) if row.is_removed()) && attempted && unacked_removal;
     // An attempt that was stored and expired unseen leaves nothing.
-    let vanished = *actual == State::Absent && truth.maybe.iter().any(|state| matches!(state, State::Attempt(_)));
-    allowed && (truth.maybe.iter().any(tried) || (vanished && (removed || !is_sound(&truth.acked))))
+    let vanished = *actual == State::Absent && attempted;
+    allowed && (truth.maybe.iter().any(tried) || undone || (vanished && (removed || !is_sound(&truth.acked))))
 }
 
 fn actual(log: &Arc<Log>, key: &Key) -> State {

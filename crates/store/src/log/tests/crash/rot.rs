@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::super::super::format::{self, FILE_HEADER_BYTES, TRAILER_BYTES, Trailer};
+use super::super::super::format::{self, FILE_HEADER_BYTES, FileHeader, TRAILER_BYTES, Trailer};
+use super::super::super::header::Legible;
 use super::*;
 
 /// What has flipped, and what it may have touched.
@@ -84,8 +85,8 @@ impl World {
         if row.keep == Keep::Standing {
             self.rot.haunted.insert(row.key.clone());
         }
-        // A scan takes the damaged end of a file for one that was torn.
-        self.rot.is_rotten |= !is_sealed(&self.disk.bytes(&name).unwrap_or_default());
+        // A scan takes the damaged end of a file for one that was torn, and a footer may not have been synced.
+        self.rot.is_rotten |= !is_sealed(&self.disk.durable_bytes(&name).unwrap_or_default(), stored.bucket);
     }
 
     /// Now and then flips bits of files, of their headers above all.
@@ -110,6 +111,13 @@ impl World {
     }
 }
 
-fn is_sealed(bytes: &[u8]) -> bool {
-    bytes.last_chunk::<TRAILER_BYTES>().is_some_and(|trailer| Trailer::decode(trailer).is_some())
+/// Whether a footer is there as a whole.
+fn is_sealed(bytes: &[u8], id: u64) -> bool {
+    let header = bytes.first_chunk().and_then(|block| FileHeader::decode_block(block, id).ok());
+    let trailer = bytes.last_chunk::<TRAILER_BYTES>().and_then(Trailer::decode);
+    let (Some(Legible::Whole(header) | Legible::Mended(header)), Some(trailer)) = (header, trailer) else {
+        return false;
+    };
+    let footer = bytes.get(trailer.footer as usize..bytes.len() - TRAILER_BYTES);
+    footer.is_some_and(|footer| trailer.holds(footer, header.seed()))
 }
