@@ -2,6 +2,7 @@
 //! not synced, forgets names whose directory was not synced, runs full, and fails on command. The same seed gives the
 //! same disk, whatever the machine. Must never be kinder than a real disk is allowed to be unkind.
 
+mod call;
 mod inode;
 mod random;
 
@@ -12,31 +13,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Disk, File};
+pub use call::Call;
 use inode::{Change, Inode, Settling};
 pub use random::SplitMix64;
-
-/// A call that can be made to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Call {
-    /// [`File::read_at`].
-    Read,
-    /// [`File::write_at`].
-    Write,
-    /// [`File::sync_data`].
-    Sync,
-    /// [`File::truncate`].
-    Truncate,
-    /// [`Disk::create`].
-    Create,
-    /// [`Disk::unlink`].
-    Unlink,
-    /// [`Disk::rename`].
-    Rename,
-    /// [`File::punch`].
-    Punch,
-    /// [`Disk::sync_dir`].
-    SyncDir,
-}
 
 /// The simulated disk. It outlives the stores that run on it, as a real one does.
 pub struct Simulated {
