@@ -71,7 +71,7 @@ pub struct Options {
     pub bucket_bytes: u64,
     /// For this long after a start nothing is taken from the disk for its age.
     pub expire_after: Duration,
-    /// Between two pieces of the space that deleted events give back.
+    /// Between two pieces of the space that deleted events and expired buckets give back.
     pub punch_every: Duration,
     /// How long records and media outlive their retention: two segments, whose selection looks at them.
     pub grace: Millis,

@@ -32,8 +32,9 @@ const REST: Duration = Duration::from_secs(1);
 /// How long the thread waits for work before it looks for buckets to seal or reclaim.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
-/// Bytes of a removed file that are freed at once: dropping a GiB of page cache takes tens of milliseconds.
-const FREE_PER_STEP: u64 = 64 << 20;
+/// Bytes of a removed file that are freed at once: dropping 64 MiB of page cache and extents takes 20 ms, for which
+/// every publish would wait.
+const FREE_PER_STEP: u64 = 4 << 20;
 
 /// A file without a name whose space comes back in pieces.
 pub(super) struct Freeing {
@@ -56,8 +57,9 @@ impl Committer {
         if self.shared.clock.monotonic() < self.rest_until {
             return false;
         }
-        if let Some(freeing) = self.freeing.take() {
-            self.free(freeing);
+        if self.freeing.is_some() && self.may_punch() {
+            self.freeing.take().into_iter().for_each(|freeing| self.free(freeing));
+            self.punch_from = self.shared.clock.monotonic() + self.shared.options.punch_every;
             return true;
         }
         let now = self.shared.stamps.now();
@@ -80,7 +82,8 @@ impl Committer {
     /// What to do next: whole buckets whose time is over, holes in others, and what has to make room.
     fn next(&mut self, now: Timestamp) -> io::Result<bool> {
         let start = |bucket, early| Reclaim { bucket, early, next: 0 };
-        let may_expire = self.shared.clock.monotonic() >= self.expire_from;
+        // One file at a time: who lets go of another frees the rest of it at once.
+        let may_expire = self.freeing.is_none() && self.shared.clock.monotonic() >= self.expire_from;
         if let Some(bucket) = may_expire.then(|| self.next_due(now)).flatten() {
             self.reclaim = Some(start(bucket, false));
             return Ok(true);
@@ -97,14 +100,18 @@ impl Committer {
         Ok(self.reclaim.is_some())
     }
 
-    /// Holes are made one now and then: each takes part in the next sync, which somebody waits for.
+    /// Space is given back a piece now and then: each takes part in the next sync, which somebody waits for.
     fn may_punch(&self) -> bool {
         self.shared.clock.monotonic() >= self.punch_from || self.is_low()
     }
 
     /// How long to wait for work before there may be housekeeping again.
     pub(super) fn pause(&self) -> Duration {
-        if self.punching { self.shared.options.punch_every.min(TEND_EVERY) } else { TEND_EVERY }
+        if self.punching || self.freeing.is_some() {
+            self.shared.options.punch_every.min(TEND_EVERY)
+        } else {
+            TEND_EVERY
+        }
     }
 
     fn next_due(&mut self, now: Timestamp) -> Option<u64> {
