@@ -91,7 +91,7 @@ impl Default for Options {
             bucket_bytes: 1 << 30,
             // Long enough to see that a clock is wrong, short beside any retention.
             expire_after: Duration::from_secs(15 * 60),
-            // 4 MiB each time, so that a GiB takes six seconds and no publish waits for more than one of them.
+            // A few MiB each time, so that a GiB takes ten seconds or so and no publish waits for more than one of them.
             punch_every: Duration::from_millis(25),
             // Two of the longest segments (contract §3).
             grace: Millis::from_seconds(120),

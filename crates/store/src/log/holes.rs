@@ -12,7 +12,7 @@ use super::shelf::Shelf;
 use crate::disk::Disk;
 
 /// Bytes given back in one piece of work: a file system takes a quarter of a millisecond for a MiB.
-const BYTES_PER_STEP: u64 = 4 << 20;
+const BYTES_PER_STEP: u64 = 2 << 20;
 /// Payloads in one piece of work, however small they are.
 const PLACES_PER_STEP: usize = 64;
 
