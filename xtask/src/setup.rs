@@ -8,9 +8,11 @@ use anyhow::{Context, Result, bail};
 use crate::programs::{self, is_installed, program, root};
 
 /// Debian packages: the program that shows that one is there, and the package.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("curl", "curl"),
     ("faketime", "faketime"),
+    ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
+    ("mount", "mount"),
     ("ffmpeg", "ffmpeg"),
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),

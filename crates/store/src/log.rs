@@ -3,8 +3,9 @@
 //!
 //! The way of a publish: [`Log`] puts it on the queue; the [`Committer`] stamps and judges it with all that wait
 //! (`plan`), writes and syncs it (`shelf`, `bucket`), tells `index`, live window and listener, and answers. Reads go to
-//! the window, the DVR cache, or the disk (`read`). Space comes back by bucket (`reclaim`); `recover` finds everything
-//! again at start, and [`survey`] shows it without a start. The bytes are described in `format`.
+//! the window, the DVR cache, or the disk (`read`). Space comes back by bucket (`reclaim`), by piece (`holes`), and early
+//! on a full disk (`room`). `recover` finds everything again at start and misses what `inventory` lists and is not there;
+//! [`survey`] shows it without a start. The bytes are described in `format`.
 
 mod broken;
 mod bucket;

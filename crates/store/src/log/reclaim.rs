@@ -1,5 +1,6 @@
-//! Space comes back a bucket at a time: once every row of it has expired, what still stands in it is carried forward,
-//! synced in a newer bucket, and the file is unlinked. In small pieces between commits, so that no publish waits long.
+//! Space comes back a bucket at a time: once every row of it has expired, or before that where `room` says so, what still
+//! stands in it is carried forward, synced in a newer bucket, and the file is unlinked. In small pieces between commits,
+//! so that no publish waits long.
 //! Must never unlink a bucket that holds the only copy of something that counts.
 
 use std::io;
@@ -150,7 +151,9 @@ impl Committer {
             // The bucket stays in place, and is found again, if one of these fails.
             self.settle_replaced(id)?;
             self.shelf.mark_before_discarding(id, self.shared.stamps.now())?;
-            let records = self.shelf.buckets.get(&id).map(|bucket| bucket.records.clone()).unwrap_or_default();
+            // What has expired was forgotten piece by piece.
+            let going = self.shelf.buckets.get(&id).filter(|_| early);
+            let records = going.map(|bucket| bucket.records.clone()).unwrap_or_default();
             let file = self.shelf.discard(id)?;
             self.forget(&records);
             self.freeing = file.and_then(|file| Some(Freeing { length: file.length().ok()?, file }));

@@ -24,18 +24,20 @@ pub(super) fn bucket_bytes(most: u64, total: u64) -> u64 {
 #[derive(Default)]
 pub(super) struct Ballast {
     is_there: bool,
+    /// It could not be written: who tried again each second would say so each second. The next start tries again.
+    failed: bool,
 }
 
 const BALLAST: &str = "ballast";
 
 impl Ballast {
     pub(super) fn find(disk: &dyn Disk) -> Self {
-        Self { is_there: disk.open(BALLAST).is_ok() }
+        Self { is_there: disk.open(BALLAST).is_ok(), failed: false }
     }
 
     /// Takes up `bytes` again, if they were given up and there is plenty.
     fn restore(&mut self, disk: &dyn Disk, bytes: u64) {
-        if self.is_there || bytes == 0 {
+        if self.is_there || self.failed || bytes == 0 {
             return;
         }
         let made = disk.create(BALLAST).and_then(|file| {
@@ -45,7 +47,8 @@ impl Ballast {
         match made {
             Ok(()) => self.is_there = true,
             Err(error) => {
-                tracing::warn!(%error, "the ballast file could not be written");
+                self.failed = true;
+                tracing::warn!(%error, "the file `ballast` could not be written; expiry may stand still on a full disk");
                 let _ = disk.unlink(BALLAST);
             }
         }
