@@ -79,13 +79,24 @@ fn as_toml(values: &[(&'static str, Value)], tenants: Value) -> Result<String> {
     for (key, value) in values {
         match value {
             Value::Null => text.push_str(&format!("# {key} is not set\n")),
-            value => text.push_str(&format!("{key} = {value}\n")),
+            value => text.push_str(&format!("{key} = {}\n", inline(value))),
         }
     }
     let tenants = json!({"tenants": without_nulls(tenants)});
     text.push('\n');
     text.push_str(&toml::to_string(&tenants).context("the tenants do not fit TOML")?);
     Ok(text)
+}
+
+/// JSON and TOML write plain values and lists of them alike; tables they do not.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let entries: Vec<String> = map.iter().map(|(key, value)| format!("{key:?} = {}", inline(value))).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// TOML has no null: what is not set is left out.
@@ -106,6 +117,13 @@ mod tests {
 
     const FILE: &str = "
         region = 'east'
+        [store]
+        engine = 'cassandra'
+        contact_points = ['10.0.0.1:9042']
+        datacentre = 'east'
+        replication = { east = 3, west = 3 }
+        [store.memcached]
+        a = ['10.0.0.1:11211', '10.0.0.2:11211']
         [tenants.sport]
         auto_events = false
         publishers = [{ user = 'encoder', secret = 'hush', pipeline = 'a' }]

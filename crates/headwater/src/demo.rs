@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let server = load(config, args, &clock, &slot)?;
     let origin = Arc::clone(server.origin());
     let document = server.runtime().block_on(put_event(&origin))?;
-    let links = Links::of(&origin.addresses);
+    let links = Links::of(&origin.addresses)?;
     let rig = start_rig(&server, &links, document, &clock)?;
     let _ = slot.set(rig.clone());
 
@@ -159,12 +159,15 @@ struct Links {
 }
 
 impl Links {
-    fn of(addresses: &Addresses) -> Self {
-        let [publish, deliver, ops] = [addresses.publish, addresses.deliver, addresses.ops]
-            .map(|address| format!("http://{}", reachable(address)));
+    fn of(addresses: &Addresses) -> Result<Self> {
+        let (Some(publish), Some(deliver)) = (addresses.publish, addresses.deliver) else {
+            bail!("the demo publishes and delivers: leave `role` out");
+        };
+        let [publish, deliver, ops] =
+            [publish, deliver, addresses.ops].map(|address| format!("http://{}", reachable(address)));
         let event = format!("{deliver}/{TENANT}/{EVENT}");
         let watch = format!("{ops}/watch");
-        Self { publish, deliver, ops, event, watch }
+        Ok(Self { publish, deliver, ops, event, watch })
     }
 
     fn to_json(&self) -> String {

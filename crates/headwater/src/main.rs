@@ -62,7 +62,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).unwrap_or_else(|error| {
+    // The driver tells of every node it meets; who wants to hear it says `scylla=info`.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("scylla=warn,{}", cli.log)).unwrap_or_else(|error| {
         eprintln!("--log `{}`: {error}; logging `info` instead", cli.log);
         tracing_subscriber::EnvFilter::new("info")
     });

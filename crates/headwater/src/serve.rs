@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
 use headwater_model::Region;
-use headwater_origin::config::Config;
+use headwater_origin::config::{Config, Role};
 use headwater_origin::surrogate::SurrogateKeys;
 use headwater_origin::{Addresses, Origin, Server};
 use headwater_store::stamp::SystemClock;
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The region of this node [default: local].
     #[arg(long, env = "HEADWATER_REGION")]
     pub(crate) region: Option<Region>,
+    /// What this process does: `all`, `publish` or `deliver` [default: all].
+    #[arg(long, env = "HEADWATER_ROLE")]
+    pub(crate) role: Option<Role>,
     /// Largest upload, in bytes [default: 64 MiB].
     #[arg(long, env = "HEADWATER_BODY_BYTES_MAX", value_name = "BYTES")]
     pub(crate) body_bytes_max: Option<u64>,
@@ -77,6 +80,7 @@ impl Args {
         set(&mut config.deliver, given.deliver);
         set(&mut config.ops, given.ops);
         set(&mut config.region, given.region);
+        set(&mut config.role, given.role);
         set(&mut config.body_bytes_max, given.body_bytes_max);
         set(&mut config.upload_bytes, given.upload_bytes);
         set(&mut config.window_bytes, given.window_bytes);
@@ -136,20 +140,20 @@ pub(crate) async fn drain_on_signal(origin: Arc<Origin>) {
 pub(crate) async fn announce_ready(origin: &Origin, path: &Path, watch: Option<&str>) {
     let Addresses { publish, deliver, ops } = origin.addresses;
     let client = headwater_wire::client::Client::default();
-    let probes = [(publish, http::Method::OPTIONS), (deliver, http::Method::OPTIONS), (ops, http::Method::GET)];
-    for (address, method) in probes {
+    let probes = [(publish, http::Method::OPTIONS), (deliver, http::Method::OPTIONS), (Some(ops), http::Method::GET)];
+    for (address, method) in probes.into_iter().filter_map(|(address, method)| Some((address?, method))) {
         let url = format!("http://{address}/healthz");
         if let Err(error) = client.send(method, &url, Default::default(), Default::default(), 1 << 16).await {
             tracing::error!(%error, "a listener does not answer; no ready file is written");
             return;
         }
     }
-    let mut ready = serde_json::json!({
-        "publish": format!("http://{publish}"),
-        "deliver": format!("http://{deliver}"),
-        "ops": format!("http://{ops}"),
-        "pid": std::process::id(),
-    });
+    let mut ready = serde_json::json!({"ops": format!("http://{ops}"), "pid": std::process::id()});
+    for (listener, address) in [("publish", publish), ("deliver", deliver)] {
+        if let Some(address) = address {
+            ready[listener] = format!("http://{address}").into();
+        }
+    }
     if let Some(watch) = watch {
         ready["watch"] = watch.into();
     }
@@ -163,14 +167,25 @@ pub(crate) async fn announce_ready(origin: &Origin, path: &Path, watch: Option<&
 /// The URLs and lines to copy.
 fn welcome(addresses: &Addresses) -> String {
     let Addresses { publish, deliver, ops } = addresses;
-    format!(
-        "\nHeadwater is up.\n\n  publish  http://{publish}\n  deliver  http://{deliver}\n  ops      http://{ops}\n\n\
-         Publish a test picture (any packager that can PUT will do):\n\n  \
-         ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=25 -f lavfi -i sine=frequency=440 \\\n    \
-         -c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p -c:a aac \\\n    \
-         -f dash -method PUT http://{publish}/live/test/manifest.mpd\n\n\
-         Play it:\n\n  ffplay http://{deliver}/live/test/manifest.mpd\n\n"
-    )
+    let mut text = String::from("\nHeadwater is up.\n\n");
+    for (listener, address) in [("publish", *publish), ("deliver", *deliver), ("ops", Some(*ops))] {
+        if let Some(address) = address {
+            text.push_str(&format!("  {listener:<8} http://{address}\n"));
+        }
+    }
+    if let Some(publish) = publish {
+        text.push_str(&format!(
+            "\nPublish a test picture (any packager that can PUT will do):\n\n  \
+             ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=25 -f lavfi -i sine=frequency=440 \\\n    \
+             -c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p -c:a aac \\\n    \
+             -f dash -method PUT http://{publish}/live/test/manifest.mpd\n"
+        ));
+    }
+    if let Some(deliver) = deliver {
+        text.push_str(&format!("\nPlay it:\n\n  ffplay http://{deliver}/live/test/manifest.mpd\n"));
+    }
+    text.push('\n');
+    text
 }
 
 /// Held requests and players cost a descriptor each; the default of 1,024 is gone with the first goal.

@@ -25,6 +25,8 @@ fn show(status: &Value) -> String {
     let facts = lines(&[
         ("state", state.to_owned()),
         ("region", text(&status["region"])),
+        ("role", text(&status["role"])),
+        ("engine", text(&status["engine"])),
         ("publish", text(&status["publish"])),
         ("deliver", text(&status["deliver"])),
         ("ops", text(&status["ops"])),

@@ -1,6 +1,8 @@
 //! What a server is started with. The binary reads the file, the flags and the environment; here is only what they
 //! may say.
 
+mod store;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use serde::Deserialize;
 
 use crate::quota::Quotas;
 use crate::surrogate::SurrogateKeys;
+pub use store::{EngineKind, NoSuchRole, Role, StoreConfig};
 
 /// Largest upload (contract §4).
 pub const BODY_BYTES_MAX: u64 = 64 << 20;
@@ -37,6 +40,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The region of this node.
     pub region: Region,
+    /// What this process does.
+    pub role: Role,
     /// A file that gets the URLs once all listeners answer.
     pub ready_file: Option<PathBuf>,
     /// Largest upload.
@@ -51,6 +56,8 @@ pub struct Config {
     pub reserve_bytes: u64,
     /// Which header tells CDNs by what to purge an answer.
     pub surrogate_keys: SurrogateKeys,
+    /// Which engine keeps media and events.
+    pub store: StoreConfig,
     /// The tenants. `live` is always there.
     pub tenants: BTreeMap<Tenant, TenantConfig>,
 }
@@ -132,6 +139,7 @@ impl Default for Config {
             ops: local(7090),
             data: PathBuf::from("headwater-data"),
             region: Region::new("local").unwrap_or_else(|_| unreachable!("a constant name")),
+            role: Role::All,
             ready_file: None,
             body_bytes_max: BODY_BYTES_MAX,
             upload_bytes: UPLOAD_BYTES,
@@ -139,6 +147,7 @@ impl Default for Config {
             dvr_bytes: DVR_BYTES,
             reserve_bytes: RESERVE_BYTES,
             surrogate_keys: SurrogateKeys::default(),
+            store: StoreConfig::default(),
             tenants: BTreeMap::new(),
         }
     }
@@ -177,6 +186,7 @@ impl Config {
     /// [`ConfigError::Value`] naming the key.
     pub fn tenants(&self) -> Result<BTreeMap<Tenant, TenantSpec>, ConfigError> {
         self.check_memory()?;
+        self.check_role()?;
         let live = Tenant::new("live").unwrap_or_else(|_| unreachable!("a constant name"));
         let mut tenants = self.tenants.clone();
         tenants.entry(live).or_default();
@@ -195,6 +205,17 @@ impl Config {
             Ok((tenant.clone(), event.clone(), document))
         })
         .collect()
+    }
+
+    /// What one process publishes only itself can deliver, unless they share a store.
+    fn check_role(&self) -> Result<(), ConfigError> {
+        let shared = self.store.cassandra(self.window_bytes, self.dvr_bytes)?.is_some();
+        if self.role != Role::All && !shared {
+            let problem =
+                "needs a store that processes share; write `engine = \"cassandra\"` in [store], or leave it out";
+            return Err(ConfigError::Value { key: "role".into(), problem: problem.into() });
+        }
+        Ok(())
     }
 
     fn check_memory(&self) -> Result<(), ConfigError> {

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod config;
 pub mod control;
 pub mod deliver;
+pub mod engine;
 pub mod live;
 pub mod metrics;
 pub mod ops;
@@ -28,8 +29,7 @@ use std::time::Duration;
 use headwater_model::document::Document;
 use headwater_model::row::Object;
 use headwater_store::Store;
-use headwater_store::disk::Directory;
-use headwater_store::log::{Log, OpenError};
+use headwater_store::log::OpenError;
 use headwater_store::slab::Pool;
 use headwater_store::stamp::Clock;
 use headwater_wire::Traffic;
@@ -41,14 +41,13 @@ use crate::admit::Admission;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError};
+use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::quota::Meter;
 use crate::timed::Timed;
 
 /// How long runtimes wait for tasks that do not end by themselves.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// The embedded engine's name in metrics.
-const ENGINE: &str = "log";
 /// How often histograms are folded and gauges read.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -81,10 +80,10 @@ pub struct Origin {
 /// Where the listeners are, once bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
-    /// The publish listener.
-    pub publish: SocketAddr,
-    /// The deliver listener.
-    pub deliver: SocketAddr,
+    /// The publish listener; `None` in a process that only delivers.
+    pub publish: Option<SocketAddr>,
+    /// The deliver listener; `None` in a process that only publishes.
+    pub deliver: Option<SocketAddr>,
     /// The ops listener.
     pub ops: SocketAddr,
 }
@@ -113,6 +112,9 @@ pub enum StartError {
         /// What is wrong with it.
         error: OpenError,
     },
+    /// The cluster cannot be used.
+    #[error("cannot open the store: {0}")]
+    Cluster(#[from] Box<headwater_cassandra::OpenError>),
     /// The store was opened, but cannot be read.
     #[error("cannot read the store: {0}")]
     Read(#[from] headwater_store::StoreError),
@@ -134,9 +136,9 @@ pub enum StartError {
 /// A server that is ready to run.
 pub struct Server {
     origin: Arc<Origin>,
-    log: Arc<Log>,
-    publish: (Runtime, TcpListener),
-    deliver: (Runtime, TcpListener),
+    engine: Engine,
+    publish: (Runtime, Option<TcpListener>),
+    deliver: (Runtime, Option<TcpListener>),
     ops: TcpListener,
     extra: axum::Router,
 }
@@ -171,24 +173,25 @@ impl Server {
             let _context = runtime.enter();
             accept::bind(address).map_err(|error| StartError::Listen { listener, address, error })
         };
-        let publish_listener = bind(&publish, "publish", config.publish)?;
-        let deliver_listener = bind(&deliver, "deliver", config.deliver)?;
+        let role = config.role;
+        let publish_listener = role.publishes().then(|| bind(&publish, "publish", config.publish)).transpose()?;
+        let deliver_listener = role.delivers().then(|| bind(&deliver, "deliver", config.deliver)).transpose()?;
         let ops_listener = bind(&publish, "ops", config.ops)?;
         let local = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
         let addresses = Addresses {
-            publish: local(&publish_listener, config.publish),
-            deliver: local(&deliver_listener, config.deliver),
+            publish: publish_listener.as_ref().map(|listener| local(listener, config.publish)),
+            deliver: deliver_listener.as_ref().map(|listener| local(listener, config.deliver)),
             ops: local(&ops_listener, config.ops),
         };
         // 4. The store, which tells the catalog what becomes durable from now on.
         let catalog = Arc::new(Catalog::default());
-        let log = open_store(&config, &clock, &catalog)?;
+        let engine = Engine::open(&config, &clock, Arc::clone(&catalog) as _, &publish)?;
         // 5. What the store holds already, before the first request.
-        publish.block_on(restore(&*log, &catalog))?;
+        publish.block_on(restore(&*engine.store(), &catalog))?;
         // 6. The events of the configuration file.
         let metrics = Metrics::default();
-        let engine = around(log.clone());
-        let store: Arc<dyn Store> = Arc::new(Timed::new(engine, ENGINE, Arc::clone(&clock), &metrics));
+        let inner = around(engine.store());
+        let store: Arc<dyn Store> = Arc::new(Timed::new(inner, engine.name(), Arc::clone(&clock), &metrics));
         let control = Control::new(Arc::clone(&store), Arc::clone(&catalog), tenants);
         publish.block_on(put_events(&control, events))?;
         let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);
@@ -209,7 +212,7 @@ impl Server {
         });
         Ok(Self {
             origin,
-            log,
+            engine,
             publish: (publish, publish_listener),
             deliver: (deliver, deliver_listener),
             ops: ops_listener,
@@ -233,7 +236,7 @@ impl Server {
     pub fn run(self) {
         let Self {
             origin,
-            log,
+            engine,
             publish: (publish, publish_listener),
             deliver: (deliver, deliver_listener),
             ops,
@@ -246,16 +249,22 @@ impl Server {
         let catalog = Arc::clone(&origin.catalog);
         deliver.spawn(async move { catalog.wake_waiters().await });
         publish.spawn(upkeep(Arc::clone(&origin)));
-        let reading = deliver.spawn(accept::serve(deliver_listener, readers, Traffic::Downloads, drain.clone()));
+        let reading = deliver_listener
+            .map(|listener| deliver.spawn(accept::serve(listener, readers, Traffic::Downloads, drain.clone())));
         let operating = publish.spawn(accept::serve(ops, operators, Traffic::Control, drain.clone()));
-        let writing = accept::serve(publish_listener, writers, Traffic::Uploads, drain.clone());
+        let writing =
+            publish_listener.map(|listener| accept::serve(listener, writers, Traffic::Uploads, drain.clone()));
         publish.block_on(async {
-            writing.await;
+            if let Some(writing) = writing {
+                writing.await;
+            }
             // Their ends tell nothing: a panic of a listener has been reported where it happened.
-            let _ = reading.await;
+            if let Some(reading) = reading {
+                let _ = reading.await;
+            }
             let _ = operating.await;
         });
-        log.close();
+        engine.close();
         deliver.shutdown_timeout(SHUTDOWN_TIMEOUT);
         publish.shutdown_timeout(SHUTDOWN_TIMEOUT);
     }
@@ -267,19 +276,6 @@ fn runtime(name: &str) -> Result<Runtime, StartError> {
         .thread_name(format!("headwater-{name}"))
         .build()
         .map_err(StartError::Runtime)
-}
-
-fn open_store(config: &Config, clock: &Arc<dyn Clock>, catalog: &Arc<Catalog>) -> Result<Arc<Log>, StartError> {
-    let failed = |error| StartError::Store { path: config.data.clone(), error };
-    let options = headwater_store::log::Options {
-        window_bytes: usize::try_from(config.window_bytes).unwrap_or(usize::MAX),
-        dvr_bytes: config.dvr_bytes,
-        reserve_bytes: config.reserve_bytes,
-        ..Default::default()
-    };
-    let disk = Directory::open(&config.data)
-        .map_err(|error| failed(OpenError::failed(config.data.display().to_string(), error)))?;
-    Log::open(options, Arc::clone(clock), Arc::new(disk), Arc::clone(catalog) as _).map_err(failed)
 }
 
 /// Tells the catalog what the store holds: events, init segments and loose objects, and the newest segments.

@@ -61,14 +61,14 @@ impl World {
     }
 
     fn publish(&self, number: u64) {
-        let url = format!("http://{}/live/game/v/{number}.m4s", self.origin.addresses.publish);
+        let url = format!("http://{}/live/game/v/{number}.m4s", self.origin.addresses.publish.unwrap());
         let answer = self.send(Method::PUT, &url, vec![number as u8; BYTES]);
         assert_eq!(answer.status, 201, "{number}");
     }
 
     /// Status and outcome of a read.
     fn get(&self, number: u64) -> (u16, String) {
-        let url = format!("http://{}/live/game/v/{number}.m4s", self.origin.addresses.deliver);
+        let url = format!("http://{}/live/game/v/{number}.m4s", self.origin.addresses.deliver.unwrap());
         let answer = self.send(Method::GET, &url, Vec::new());
         if answer.status == 503 {
             assert_eq!(answer.headers["cache-control"], "max-age=5");

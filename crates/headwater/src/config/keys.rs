@@ -39,6 +39,15 @@ impl Key {
         Self { name, place: Place::Anywhere, default, meaning, value: Some(value) }
     }
 
+    const fn of_store(
+        name: &'static str,
+        default: &'static str,
+        meaning: &'static str,
+        value: fn(&Config) -> Value,
+    ) -> Self {
+        Self { name, place: Place::File, default, meaning, value: Some(value) }
+    }
+
     const fn of_tenant(name: &'static str, default: &'static str, meaning: &'static str) -> Self {
         Self { name, place: Place::File, default, meaning, value: None }
     }
@@ -59,6 +68,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::plain("ops", "127.0.0.1:7090", "Where operators look", |config| json!(config.ops)),
     Key::plain("data", "headwater-data", "The data directory of the embedded engine", |config| json!(config.data)),
     Key::plain("region", "local", "The region of this node", |config| json!(config.region.as_str())),
+    Key::plain("role", "all", "What this process does: `all`, `publish` or `deliver`", |config| json!(config.role)),
     Key::plain("ready_file", "", "A file that gets the URLs as JSON once all listeners answer", |config| {
         json!(config.ready_file)
     }),
@@ -81,6 +91,57 @@ pub(crate) const KEYS: &[Key] = &[
         "off",
         "Which header tells CDNs by what to purge: `surrogate-key`, `cache-tag`, `both` or `off`",
         |config| json!(config.surrogate_keys),
+    ),
+    Key::of_store(
+        "store.engine",
+        "log",
+        "Which engine keeps media and events: `log`, in the data directory, or `cassandra`",
+        |config| json!(config.store.engine),
+    ),
+    Key::of_store(
+        "store.contact_points",
+        "",
+        "Where Cassandra nodes of the own datacentre answer CQL; the others are found through them",
+        |config| given(json!(config.store.contact_points)),
+    ),
+    Key::of_store("store.datacentre", "", "The own datacentre, as `nodetool status` shows it", |config| {
+        given(json!(config.store.datacentre))
+    }),
+    Key::of_store(
+        "store.replication",
+        "",
+        "Copies in each datacentre, for keyspaces that are made; 3 in the own one if left out",
+        |config| given(json!(config.store.replication)),
+    ),
+    Key::of_store(
+        "store.keyspace",
+        "headwater",
+        "The keyspaces are called this and `_control`, and this and `_media`",
+        |config| json!(config.store.keyspace),
+    ),
+    Key::of_store(
+        "store.publish_budget_ms",
+        "2000",
+        "What a publish may take in all, retries too; past it the publisher gets 503",
+        |config| json!(config.store.publish_budget_ms),
+    ),
+    Key::of_store(
+        "store.hedge_ms",
+        "100",
+        "After how long another node is asked for a chunk too; 0 for never",
+        |config| json!(config.store.hedge_ms),
+    ),
+    Key::of_store("store.memcached", "", "memcached zones, each with its servers", |config| {
+        given(json!(config.store.memcached))
+    }),
+    Key::of_store("store.memcached_zone", "", "The zone to read from; the first one if left out", |config| {
+        json!(config.store.memcached_zone)
+    }),
+    Key::of_store(
+        "store.feeds",
+        "",
+        "Ops listeners of the nodes that publish, to hear of their commits at once and not within 200 ms",
+        |config| given(json!(config.store.feeds)),
     ),
     Key::of_tenant("tenants.NAME.auto_events", "true", "Whether the first upload to an unknown event creates it"),
     Key::of_tenant(
@@ -120,6 +181,17 @@ pub(crate) const KEYS: &[Key] = &[
     ),
 ];
 
+/// What is empty is not set.
+fn given(value: Value) -> Value {
+    let empty = match &value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.is_empty(),
+        Value::Object(all) => all.is_empty(),
+        _ => false,
+    };
+    if empty { Value::Null } else { value }
+}
+
 /// docs/configuration.md.
 #[cfg(test)]
 pub(crate) fn page() -> String {
@@ -142,11 +214,23 @@ pub(crate) fn page() -> String {
          In the file alone. The tenant `live` is always there; with no publishers it takes uploads from its own machine.\n\n\
          | key | default | meaning |\n|---|---|---|\n",
     );
-    for key in KEYS.iter().filter(|key| key.place == Place::File) {
-        page.push_str(&format!("| `{}` | {} | {} |\n", key.name, quoted(key.default), key.meaning));
-    }
+    page.push_str(&in_file("tenants."));
+    page.push_str(
+        "\n## Store\n\n\
+         In the file alone. Several processes share what they publish through a cluster of Cassandra nodes, with memcached\n\
+         in front of it or without; [operate-cluster.md](operate-cluster.md) tells how to run it.\n\n\
+         | key | default | meaning |\n|---|---|---|\n",
+    );
+    page.push_str(&in_file("store."));
     page.push_str(EXAMPLE);
     page
+}
+
+/// The rows of the page for the keys that stand in the file alone.
+#[cfg(test)]
+fn in_file(prefix: &str) -> String {
+    let keys = KEYS.iter().filter(|key| key.place == Place::File && key.name.starts_with(prefix));
+    keys.map(|key| format!("| `{}` | {} | {} |\n", key.name, quoted(key.default), key.meaning)).collect()
 }
 
 #[cfg(test)]
@@ -225,6 +309,7 @@ mod tests {
         let top = of_table("", &[Place::Anywhere, Place::File]);
         assert_eq!(accepted("colour = 1"), top);
         assert_eq!(accepted("[tenants.x]\ncolour = 1"), of_table("tenants.NAME.", &[Place::File]));
+        assert_eq!(accepted("[store]\ncolour = 1"), of_table("store.", &[Place::File]));
         let publisher = of_table("tenants.NAME.publishers[].", &[Place::File]);
         assert_eq!(accepted("[[tenants.x.publishers]]\ncolour = 1"), publisher);
     }
@@ -244,6 +329,7 @@ mod tests {
             let shown = match value(&config) {
                 Value::Null => String::new(),
                 Value::String(text) => text,
+                Value::Number(millis) if key.name.ends_with("_ms") => millis.to_string(),
                 Value::Number(bytes) => format!("{} MiB", bytes.as_u64().unwrap() >> 20),
                 other => other.to_string(),
             };

@@ -86,7 +86,7 @@ fn node(store: &Arc<dyn Store>, catalog: Arc<Catalog>, clock: &Arc<ManualClock>)
         meter,
         metrics: Metrics::default(),
         drain: Drain::default(),
-        addresses: Addresses { publish: nowhere, deliver: nowhere, ops: nowhere },
+        addresses: Addresses { publish: Some(nowhere), deliver: Some(nowhere), ops: nowhere },
     }
 }
 

@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Origin;
+use crate::config::{EngineKind, Role};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
     OpenApiRouter::new()
@@ -30,10 +31,14 @@ struct Status {
     version: &'static str,
     /// The region of this node.
     region: String,
-    /// The publish listener's URL.
-    publish: String,
-    /// The deliver listener's URL.
-    deliver: String,
+    /// What the process does: `all`, `publish` or `deliver`.
+    role: Role,
+    /// The engine that keeps media and events: `log` or `cassandra`.
+    engine: EngineKind,
+    /// The publish listener's URL; nothing in a process that only delivers.
+    publish: Option<String>,
+    /// The deliver listener's URL; nothing in a process that only publishes.
+    deliver: Option<String>,
     /// The ops listener's URL.
     ops: String,
     /// The tenants.
@@ -110,8 +115,10 @@ async fn status(State(origin): State<Arc<Origin>>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         region: origin.config.region.to_string(),
-        publish: format!("http://{}", addresses.publish),
-        deliver: format!("http://{}", addresses.deliver),
+        role: origin.config.role,
+        engine: origin.config.store.engine,
+        publish: addresses.publish.map(|address| format!("http://{address}")),
+        deliver: addresses.deliver.map(|address| format!("http://{address}")),
         ops: format!("http://{}", addresses.ops),
         tenants: origin.control.tenants().map(ToString::to_string).collect(),
         events: origin.catalog.count(),

@@ -1,0 +1,214 @@
+//! The `[store]` table of the configuration: which engine keeps media and events, and where it is found.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use headwater_cassandra::memcached::{self, Zone};
+use headwater_cassandra::{Options, PUBLISH_BUDGET};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ConfigError;
+
+/// Copies of everything in each datacentre, where the file does not say.
+const COPIES: u8 = 3;
+/// Shortest budget of a publish that makes sense, in milliseconds.
+const PUBLISH_BUDGET_MS_MIN: u64 = 100;
+
+/// Which engine keeps media and events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// The embedded engine: one process, one data directory.
+    #[default]
+    Log,
+    /// Apache Cassandra, for any number of processes.
+    Cassandra,
+}
+
+/// The `[store]` table.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Which engine.
+    pub engine: EngineKind,
+    /// Where Cassandra nodes of the own datacentre answer CQL.
+    pub contact_points: Vec<SocketAddr>,
+    /// The own datacentre, as Cassandra calls it.
+    pub datacentre: String,
+    /// Copies in each datacentre, for keyspaces that are made; [`COPIES`] in the own one if empty.
+    pub replication: BTreeMap<String, u8>,
+    /// What the keyspaces' names begin with.
+    pub keyspace: String,
+    /// What a publish may take in all, retries too.
+    pub publish_budget_ms: u64,
+    /// After how long another node is asked for a chunk too; 0 for never.
+    pub hedge_ms: u64,
+    /// memcached zones and the servers of each.
+    pub memcached: BTreeMap<String, Vec<SocketAddr>>,
+    /// The zone to read from; the first one if the file does not say.
+    pub memcached_zone: Option<String>,
+    /// The ops listeners of the nodes that publish, as `ADDR:PORT`, to hear of their commits at once.
+    pub feeds: Vec<SocketAddr>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            engine: EngineKind::Log,
+            contact_points: Vec::new(),
+            datacentre: String::new(),
+            replication: BTreeMap::new(),
+            keyspace: "headwater".into(),
+            publish_budget_ms: PUBLISH_BUDGET.as_millis() as u64,
+            hedge_ms: 100,
+            memcached: BTreeMap::new(),
+            memcached_zone: None,
+            feeds: Vec::new(),
+        }
+    }
+}
+
+impl StoreConfig {
+    /// The options of the engine on Cassandra, checked; `None` for the embedded engine.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] naming the key.
+    pub fn cassandra(&self, window_bytes: u64, dvr_bytes: u64) -> Result<Option<Options>, ConfigError> {
+        let wrong =
+            |key: &str, problem: &str| ConfigError::Value { key: format!("store.{key}"), problem: problem.into() };
+        if self.engine == EngineKind::Log {
+            let strays = [
+                ("contact_points", !self.contact_points.is_empty()),
+                ("memcached", !self.memcached.is_empty()),
+                ("feeds", !self.feeds.is_empty()),
+            ];
+            return match strays.into_iter().find(|(_, given)| *given) {
+                Some((key, _)) => Err(wrong(key, "is for `engine = \"cassandra\"`; write that too, or leave this out")),
+                None => Ok(None),
+            };
+        }
+        if self.contact_points.is_empty() {
+            return Err(wrong("contact_points", "is missing; name some Cassandra nodes, like [\"10.0.0.1:9042\"]"));
+        }
+        if self.datacentre.is_empty() {
+            return Err(wrong("datacentre", "is missing; write what `nodetool status` shows as Datacenter"));
+        }
+        if self.publish_budget_ms < PUBLISH_BUDGET_MS_MIN {
+            return Err(wrong("publish_budget_ms", "is below 100; no cluster answers in that"));
+        }
+        let own = || BTreeMap::from([(self.datacentre.clone(), COPIES)]);
+        let copies = if self.replication.is_empty() { own() } else { self.replication.clone() };
+        if !copies.contains_key(&self.datacentre) {
+            return Err(wrong("replication", "does not name the own `datacentre`; give it copies too"));
+        }
+        let options = Options::new(self.contact_points.clone(), &self.datacentre);
+        Ok(Some(Options {
+            replication: copies.into_iter().collect(),
+            keyspace: self.keyspace.clone(),
+            publish_budget: Duration::from_millis(self.publish_budget_ms),
+            hedge: (self.hedge_ms > 0).then(|| Duration::from_millis(self.hedge_ms)),
+            window_bytes: usize::try_from(window_bytes).unwrap_or(usize::MAX),
+            dvr_bytes,
+            memcached: self.zones()?,
+            ..options
+        }))
+    }
+
+    fn zones(&self) -> Result<Option<memcached::Options>, ConfigError> {
+        let wrong = |key: String, problem: &str| ConfigError::Value { key, problem: problem.into() };
+        if let Some((name, _)) = self.memcached.iter().find(|(_, servers)| servers.is_empty()) {
+            return Err(wrong(format!("store.memcached.{name}"), "has no servers; name some, or leave the zone out"));
+        }
+        let own = match &self.memcached_zone {
+            Some(zone) if self.memcached.contains_key(zone) => zone,
+            Some(_) => return Err(wrong("store.memcached_zone".into(), "is none of the zones in `store.memcached`")),
+            None => match self.memcached.keys().next() {
+                Some(first) => first,
+                None => return Ok(None),
+            },
+        };
+        let zones = self.memcached.iter().map(|(name, servers)| Zone { name: name.clone(), servers: servers.clone() });
+        Ok(Some(memcached::Options::new(zones.collect(), own)))
+    }
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes uploads and answers readers.
+    #[default]
+    All,
+    /// Takes uploads.
+    Publish,
+    /// Answers readers.
+    Deliver,
+}
+
+/// No role is called that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no role; write all, publish or deliver")]
+pub struct NoSuchRole(String);
+
+impl std::str::FromStr for Role {
+    type Err = NoSuchRole;
+    fn from_str(text: &str) -> Result<Self, NoSuchRole> {
+        match text {
+            "all" => Ok(Self::All),
+            "publish" => Ok(Self::Publish),
+            "deliver" => Ok(Self::Deliver),
+            other => Err(NoSuchRole(other.to_owned())),
+        }
+    }
+}
+
+impl Role {
+    /// Whether it has a publish listener.
+    #[must_use]
+    pub fn publishes(self) -> bool {
+        self != Self::Deliver
+    }
+
+    /// Whether it has a deliver listener.
+    #[must_use]
+    pub fn delivers(self) -> bool {
+        self != Self::Publish
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    const GOOD: &str = "role = 'deliver'\n[store]\nengine = 'cassandra'\ncontact_points = ['10.0.0.1:9042']\n\
+        datacentre = 'dc1'\nreplication = {dc1 = 3, dc2 = 3}\nmemcached_zone = 'b'\n[store.memcached]\n\
+        a = ['10.0.0.1:11211']\nb = ['10.0.0.2:11211']";
+
+    #[test]
+    fn a_cluster_is_read_as_written() {
+        let config = Config::from_toml(GOOD).unwrap();
+        let options = config.store.cassandra(1, 2).unwrap().unwrap();
+        assert_eq!(options.replication, [("dc1".to_owned(), 3), ("dc2".to_owned(), 3)]);
+        assert_eq!(options.memcached.unwrap().own, "b");
+        assert!(config.role.delivers() && !config.role.publishes());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, word) in [
+            ("[store]\nengine = 'cassandra'", "store.contact_points"),
+            ("[store]\nengine = 'cassandra'\ncontact_points = ['10.0.0.1:9042']", "store.datacentre"),
+            ("[store]\ncontact_points = ['10.0.0.1:9042']", "engine = \"cassandra\""),
+            ("[store]\nengine = 'paper'", "paper"),
+            ("role = 'deliver'", "role"),
+            (&GOOD.replace("'b'\n", "'c'\n"), "store.memcached_zone"),
+            (&GOOD.replace("b = ['10.0.0.2:11211']", "b = []"), "store.memcached.b"),
+            (&GOOD.replace("{dc1 = 3, dc2 = 3}", "{dc2 = 3}"), "store.replication"),
+        ] {
+            let message = Config::from_toml(text).unwrap_err().to_string();
+            assert!(message.contains(word), "{text}: {message}");
+        }
+    }
+}
