@@ -12,7 +12,7 @@ use headwater_store::stamp::Stamps;
 use headwater_store::window::Window;
 use headwater_store::{Body, Listener, Notice};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::index::Index;
 
@@ -27,12 +27,17 @@ pub(crate) enum Change {
     Entry(Entry),
 }
 
+/// Commits that who feeds other processes may fall behind. What is lost there is seen by looking.
+const COMMITS_KEPT: usize = 4096;
+
 /// Tells what has become durable.
 pub(crate) struct Announcer {
     pub(crate) stamps: Stamps,
     pub(crate) index: RwLock<Index>,
     pub(crate) window: Window,
     listener: Arc<dyn Listener>,
+    /// What this process has committed, for the others.
+    pub(crate) fresh: broadcast::Sender<Notice>,
     /// Commits of this process by stamp, from the oldest that is not told yet.
     commits: Mutex<BTreeMap<Timestamp, Commit>>,
     /// Held while something is told, so that it is told in order.
@@ -55,7 +60,8 @@ pub(crate) struct Ticket {
 impl Announcer {
     pub(crate) fn new(stamps: Stamps, index: Index, window: Window, listener: Arc<dyn Listener>) -> Self {
         let (commits, telling) = (Mutex::default(), Mutex::default());
-        Self { stamps, index: RwLock::new(index), window, listener, commits, telling }
+        let fresh = broadcast::Sender::new(COMMITS_KEPT);
+        Self { stamps, index: RwLock::new(index), window, listener, fresh, commits, telling }
     }
 
     /// Begins a commit with a stamp of its own.
@@ -91,6 +97,8 @@ impl Announcer {
         stamps.into_iter().for_each(|stamp| self.stamps.close(stamp));
         drop(telling);
         self.listener.settled();
+        // Nobody may be listening.
+        notices.into_iter().for_each(|notice| drop(self.fresh.send(notice)));
         for told in waiting {
             // A task that was stopped waits no more.
             let _ = told.send(());
@@ -121,6 +129,18 @@ impl Announcer {
         drop(telling);
         self.listener.settled();
         true
+    }
+
+    /// A record of which `before` was known got a mark that changes no bytes.
+    pub(crate) fn mark(&self, before: Option<&Row>, change: Change) {
+        let telling = self.telling.lock();
+        let Change::Row(row, _) = &change else { return };
+        if self.known(&row.key).as_ref() == before {
+            let notices: Vec<Notice> = self.apply(change).into_iter().collect();
+            self.tell(&notices);
+        }
+        drop(telling);
+        self.listener.settled();
     }
 
     /// The cluster was seen to hold this entry.
@@ -167,14 +187,16 @@ impl Announcer {
                 }
                 let before = index.put(&row.key, Some(row.clone()));
                 drop(index);
-                before.iter().for_each(|before| self.window.remove(slot(before)));
+                // A mark changes no bytes.
+                let replaced = before.iter().filter(|before| before.version != row.version);
+                replaced.for_each(|before| self.window.remove(slot(before)));
                 body.into_iter().filter(|body| !body.is_empty()).for_each(|body| self.window.insert(slot(&row), body));
-                Some(Notice::Published(row))
+                row.has_come().then_some(Notice::Published(row))
             }
             Change::Removed(key) => {
                 let before = self.index.write().put(&key, None)?;
                 self.window.remove(slot(&before));
-                Some(Notice::Removed(key))
+                before.has_come().then_some(Notice::Removed(key))
             }
             Change::Entry(entry) => {
                 let (news, ended) = self.index.write().put_entry(&entry);

@@ -187,6 +187,13 @@ impl Watch {
     }
 }
 
+impl Cluster {
+    /// Looks at what `note` names at once; whether the change is there.
+    pub(crate) async fn see(&self, announcer: &Announcer, note: &Note) -> bool {
+        see(self, announcer, note).await.unwrap_or(false)
+    }
+}
+
 /// Looks once more; `None` if that was the last time.
 async fn follow_up(cluster: &Cluster, announcer: &Announcer, (note, until): Open, now: Duration) -> Option<Open> {
     let done = see(cluster, announcer, &note).await.unwrap_or(false);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use headwater_model::Timestamp;
@@ -51,6 +52,8 @@ pub(crate) struct Engine {
     pub(crate) watch: tokio::sync::Mutex<Watch>,
     /// When the reading of the records began, on the monotonic clock.
     pub(crate) opened: Duration,
+    /// When the commits of others were last seen, in nanoseconds of the monotonic clock.
+    pub(crate) looked: AtomicU64,
     /// Own changes whose outcome is unknown, for the next look.
     pub(crate) unknown: Mutex<Vec<Note>>,
     /// This process among the others.
@@ -90,6 +93,7 @@ impl Engine {
             listed: Mutex::default(),
             watch: tokio::sync::Mutex::new(watch),
             opened,
+            looked: AtomicU64::new(opened.as_nanos() as u64),
             unknown: Mutex::default(),
             node: (version::chance() as u64).cast_signed(),
             options,

@@ -12,6 +12,7 @@ mod engine;
 mod entries;
 mod error;
 mod events;
+mod fence;
 mod index;
 pub mod memcached;
 mod options;
@@ -26,17 +27,21 @@ mod version;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_model::event::Entry;
-use headwater_model::row::{Claim, EventId, Key, Row};
-use headwater_model::{Rendition, Timestamp};
+use headwater_model::row::{Claim, EventId, Keep, Key, Row};
+use headwater_model::{Pipeline, Region, Rendition, Timestamp};
 use headwater_store::stamp::Clock;
-use headwater_store::{Body, Caches, Listener, Published, Store, StoreError, Usage};
+use headwater_store::{Body, Caches, Listener, Notice, Published, Shared, Store, StoreError, Usage};
+use tokio::sync::broadcast;
 
 pub use error::OpenError;
 pub use options::{ChunkSize, Options, PUBLISH_BUDGET};
 
+use changes::Note;
 use engine::Engine;
 
 /// The engine on Cassandra. Any number of processes may open the same keyspaces.
@@ -155,7 +160,41 @@ impl Store for Cassandra {
         self.engine.announcer.stamps.arrive(tell);
     }
 
+    fn shared(&self) -> Option<&dyn Shared> {
+        Some(self)
+    }
+
     fn stamp(&self) -> Timestamp {
         self.engine.announcer.stamps.now()
+    }
+}
+
+#[async_trait]
+impl Shared for Cassandra {
+    async fn pass_over(&self, key: Key, by: &Pipeline, keep: Keep, region: Region) -> Result<bool, StoreError> {
+        let (engine, by) = (Arc::clone(&self.engine), by.clone());
+        self.apart(async move { engine.pass_over(&key, &by, keep, &region).await }).await
+    }
+
+    fn is_current(&self) -> bool {
+        let looked = Duration::from_nanos(self.engine.looked.load(Ordering::Acquire));
+        self.engine.clock.monotonic() <= looked + options::CURRENT_FOR
+    }
+
+    fn commits(&self) -> broadcast::Receiver<Notice> {
+        self.engine.announcer.fresh.subscribe()
+    }
+
+    async fn hear(&self, notice: Notice) {
+        let note = match notice {
+            Notice::Published(row) => Note::Published(row.key, row.version),
+            Notice::Removed(key) => Note::Removed(key),
+            Notice::Entry(entry) => {
+                let (tenant, name) = entry.names();
+                Note::Entry(tenant.clone(), name.clone(), entry.counters().rev)
+            }
+        };
+        // If it is not there yet, or the cluster does not answer, the next look at the notes will find it.
+        self.engine.cluster.see(&self.engine.announcer, &note).await;
     }
 }

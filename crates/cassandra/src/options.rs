@@ -36,6 +36,8 @@ pub(crate) const PAGE_ROWS: i32 = 2000;
 /// Records being compared and set at once, of one process. More only wait for each other inside the cluster, where they
 /// look like slow nodes and are hedged.
 pub(crate) const RECORDS_IN_FLIGHT: usize = 32;
+/// Who has seen the commits of others within this span knows what is absent.
+pub(crate) const CURRENT_FOR: Duration = Duration::from_secs(2);
 /// Attempts to record one upload while others keep changing the record. Each means that somebody else succeeded.
 pub(crate) const RACES_MAX: usize = 16;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use headwater_model::Rendition;
 use headwater_model::row::{EventId, Object, Row};
+use headwater_model::{Pipeline, Rendition};
 use headwater_store::StoreError;
 use headwater_store::codec::{decode_row, encode_row};
 use scylla::response::query_result::QueryResult;
@@ -174,7 +174,8 @@ impl Cluster {
         let places: Vec<Vec<Place>> = stream::iter(listed).buffered(LISTED_AT_ONCE).try_collect().await?;
         let reads: Vec<_> = places.iter().flatten().map(|place| self.row(place)).collect();
         let rows: Vec<Option<Row>> = stream::iter(reads).buffered(ROWS_AT_ONCE).try_collect().await?;
-        Ok(rows.into_iter().flatten().collect())
+        // What holds the place of a candidate that was passed over is nobody's record.
+        Ok(rows.into_iter().flatten().filter(Row::has_come).collect())
     }
 
     /// What a block of a shelf may have.
@@ -291,14 +292,28 @@ pub(crate) fn answer(result: QueryResult, column: &str) -> Result<(bool, Option<
     Ok((matches!(value(applied), Some(CqlValue::Boolean(true))), value(column)))
 }
 
+/// A record, and behind it the names of those in whose favour it was passed over, each with its length in a byte.
 fn encode(row: &Row) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_row(row, &mut bytes);
+    for by in &row.passed {
+        bytes.push(by.as_str().len() as u8);
+        bytes.extend(by.as_str().as_bytes());
+    }
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<Row, StoreError> {
-    decode_row(&mut &bytes[..]).map_err(|error| damaged("a record", error))
+fn decode(mut bytes: &[u8]) -> Result<Row, StoreError> {
+    let row = decode_row(&mut bytes).map_err(|error| damaged("a record", error))?;
+    let mut passed = Vec::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let cut = rest.split_at_checked(usize::from(*length));
+        let (name, rest) = cut.ok_or_else(|| damaged("a record", "it ends early"))?;
+        let name = str::from_utf8(name).map_err(|error| damaged("a record", error))?;
+        passed.push(Pipeline::new(name).map_err(|error| damaged("a record", error))?);
+        bytes = rest;
+    }
+    Ok(Row { passed: passed.into(), ..row })
 }
 
 fn number(row: &Row) -> u64 {
@@ -310,4 +325,26 @@ fn number(row: &Row) -> u64 {
 
 fn order(row: &Row) -> (u64, &str) {
     (number(row), row.key.pipeline.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::row::{Digest, Keep};
+    use headwater_store::conformance::segment;
+
+    use super::*;
+
+    #[test]
+    fn who_was_passed_over_for_whom_is_read_as_written_and_never_from_less() {
+        let name = |name| Pipeline::new(name).unwrap();
+        let region = headwater_model::Region::new("east").unwrap();
+        let absent = Row::absent(segment("v", 7, "a"), Keep::Standing, region, Digest(1), name("b"));
+        let row = absent.passed_over(&name("backup-2"));
+        let bytes = encode(&row);
+        assert_eq!(decode(&bytes), Ok(row));
+        let marks = "b".len() + "backup-2".len() + 2;
+        for cut in (1..marks).filter(|cut| *cut != "backup-2".len() + 1) {
+            assert!(decode(&bytes[..bytes.len() - cut]).is_err(), "{cut}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What the engine does without being asked: looks for what other processes have committed, forgets what has expired.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub(crate) async fn run(engine: Weak<Engine>) {
                     tracing::info!("changes of other processes are seen again");
                 }
                 (seen, failing) = (now, false);
+                engine.looked.store(now.as_nanos() as u64, Ordering::Release);
             }
             Err(error) => {
                 if !failing {

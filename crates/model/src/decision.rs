@@ -33,6 +33,26 @@ pub struct View<'a> {
     pub flying: &'a [Row],
     /// When any segment of the rendition last arrived, on the stamp clock.
     pub last_arrival: Option<Timestamp>,
+    /// Whether other processes publish too: see [`Question::fenced`].
+    pub fenced: bool,
+}
+
+impl<'a> View<'a> {
+    /// What the selection is asked.
+    #[must_use]
+    pub fn question(&self) -> Question<'a> {
+        let rules = self.event.rules_at(self.number);
+        Question {
+            rendition: self.rendition,
+            number: self.number,
+            rules,
+            masks: &self.event.masks,
+            rows: self.rows,
+            before: self.before,
+            deadline: self.event.document.deadline(self.number, rules),
+            fenced: self.fenced,
+        }
+    }
 }
 
 /// The clocks at a decision.
@@ -90,18 +110,8 @@ pub fn decide<'a>(view: &View<'a>, clocks: Clocks, arrival: Arrival) -> Decision
     if let Some(refusal) = outside(document, view.number, clocks.wall) {
         return refusal;
     }
-    let rules = view.event.rules_at(view.number);
-    let deadline = document.deadline(view.number, rules);
-    let question = Question {
-        rendition: view.rendition,
-        number: view.number,
-        rules,
-        masks: &view.event.masks,
-        rows: view.rows,
-        before: view.before,
-        deadline,
-    };
-    let patience = arrival.stamp + document.hold_max_ms + rules.prefer_wait_ms;
+    let question = view.question();
+    let patience = arrival.stamp + document.hold_max_ms + question.rules.prefer_wait_ms;
     let now = Now { wall: clocks.wall, stamp: clocks.settled };
     match in_flight::select(&question, view.flying, now) {
         Chosen::Follow(row) => Decision::Follow(row, short(document)),
@@ -115,7 +125,7 @@ pub fn decide<'a>(view: &View<'a>, clocks: Clocks, arrival: Arrival) -> Decision
         Chosen::Settled(Selection::Closing(until)) => Decision::Hold(later(until, clocks, patience)),
         Chosen::Settled(Selection::Hoping { best, .. }) if clocks.stamp >= patience => defective(document, best),
         Chosen::Settled(Selection::Hoping { until, .. }) => Decision::Hold(later(until, clocks, patience)),
-        Chosen::Settled(Selection::Absent) => absent(view, clocks, arrival, deadline),
+        Chosen::Settled(Selection::Absent) => absent(view, clocks, arrival, question.deadline),
     }
 }
 

@@ -111,7 +111,8 @@ fn choice<'f>(question: &Question<'_>, survivors: impl Iterator<Item = &'f Fligh
         let rows = &mut worlds[flight.back];
         let before = rows.iter().position(|row| row.key.pipeline == flight.row.key.pipeline);
         let before = before.map(|index| rows.swap_remove(index));
-        rows.push(Row { first: first(before.as_ref(), flight.row.first), ..flight.row.clone() });
+        let passed = before.as_ref().map_or_else(Box::default, |row| row.passed.clone());
+        rows.push(Row { first: first(before.as_ref(), flight.row.first), passed, ..flight.row.clone() });
     }
     let question = Question { rows: &worlds[0], before: [&worlds[1], &worlds[2]], ..*question };
     let pipeline = |row: &Row| row.key.pipeline.clone();

@@ -102,6 +102,8 @@ pub struct Claim {
     /// When its first chunk came, if readers could follow it from then on (low latency, contract §5): it counts as
     /// sound since then, whatever is wrong with it. A stamp that was handed out before this claim's own.
     pub arrived: Option<Timestamp>,
+    /// In whose favour it is passed over because it comes too late: see [`Row::passed`].
+    pub passed: Box<[Pipeline]>,
 }
 
 /// The record of a stored candidate.
@@ -130,9 +132,45 @@ pub struct Row {
     pub sound: Option<Timestamp>,
     /// Stamp of these bytes.
     pub published: Timestamp,
+    /// The pipelines in whose favour the candidate was passed over before it was sound: while one of them has a
+    /// candidate that is not masked, this one is not chosen. Only where several processes publish (the fence of
+    /// architecture §4); in one process the stamps tell the same.
+    pub passed: Box<[Pipeline]>,
 }
 
 impl Row {
+    /// Holds the place of a candidate that has not come and was passed over in favour of `by`; `nothing` is the digest of
+    /// no bytes. Looks removed, and was never there: see [`Row::has_come`].
+    #[must_use]
+    pub fn absent(key: Key, keep: Keep, region: Region, nothing: Digest, by: Pipeline) -> Self {
+        Self {
+            key,
+            version: Version(0),
+            size: 0,
+            digest: nothing,
+            content_type: "".into(),
+            defects: Defects::default(),
+            region,
+            keep,
+            first: Timestamp::MAX,
+            sound: None,
+            published: Timestamp::MIN,
+            passed: [by].into(),
+        }
+    }
+
+    /// Whether the pipeline has published the object; if not, this only tells that it was passed over.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        self.first < Timestamp::MAX
+    }
+
+    /// The same record, passed over in favour of `by` too.
+    #[must_use]
+    pub fn passed_over(&self, by: &Pipeline) -> Self {
+        Self { passed: union(&self.passed, std::slice::from_ref(by)), ..self.clone() }
+    }
+
     /// Whether the candidate was removed: it is none any more, but its `first` still tells that the pipeline was there.
     /// A candidate has come sound, or has defects, so what has neither is one that was removed.
     #[must_use]
@@ -188,7 +226,13 @@ pub fn judge(existing: Option<&Row>, claim: &Claim, version: Version, stamp: Tim
         first: first(existing, claim.arrived.unwrap_or(stamp)),
         sound: claim.arrived.or(claim.defects.is_empty().then_some(stamp)),
         published: stamp,
+        // Once passed over, it stays so.
+        passed: union(existing.map_or(&[], |row| &row.passed), &claim.passed),
     })
+}
+
+fn union(some: &[Pipeline], more: &[Pipeline]) -> Box<[Pipeline]> {
+    some.iter().chain(more.iter().filter(|one| !some.contains(one))).cloned().collect()
 }
 
 /// When the pipeline first published the object, if it does so at `stamp` too. What was followed has an earlier stamp
@@ -214,6 +258,7 @@ mod tests {
             keep: Keep::Standing,
             create_only: false,
             arrived: None,
+            passed: Box::default(),
         }
     }
 
@@ -293,6 +338,20 @@ mod tests {
             let row = stored(None, &claim(object.clone(), 7, &[]), 1);
             assert_eq!(stored(Some(&row), &claim(object, 7, &[]), 2).published, Timestamp::from_millis(2));
         }
+    }
+
+    #[test]
+    fn who_was_passed_over_before_it_came_stays_so() {
+        let (b, c) = (Pipeline::new("b").unwrap(), Pipeline::new("c").unwrap());
+        let Claim { key, region, keep, .. } = claim(segment(), 7, &[]);
+        let absent = Row::absent(key, keep, region, Digest(0), b.clone());
+        assert!(absent.is_removed() && !absent.has_come());
+        let bad = stored(Some(&absent), &claim(segment(), 7, &[DefectKind::Short]), 5);
+        assert_eq!((bad.first, bad.passed.clone()), (Timestamp::from_millis(5), Box::from([b.clone()])));
+        let late = Claim { passed: [c.clone(), b.clone()].into(), ..claim(segment(), 8, &[]) };
+        let good = stored(Some(&bad), &late, 6);
+        assert_eq!(*good.passed, [b.clone(), c]);
+        assert_eq!(good.passed_over(&b), good);
     }
 
     #[test]

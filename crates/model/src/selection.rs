@@ -24,6 +24,10 @@ pub struct Question<'a> {
     pub before: [&'a [Row]; 2],
     /// `E(n) + retry_deadline`.
     pub deadline: Timestamp,
+    /// Whether other processes publish too. Their stamps are of other clocks and their records may come to be known in
+    /// any order, so stamps tell only when to close; what came too late is told by [`Row::passed`], and whoever
+    /// closes a choice has to pass over [`overtaken`] first.
+    pub fenced: bool,
 }
 
 /// What a selection comes to at some moment.
@@ -73,7 +77,7 @@ impl<'a> Candidates<'a> {
         // A removed candidate is as good as masked: nobody waits for its pipeline.
         let is_removed =
             |pipeline: &&Pipeline| question.rows.iter().any(|row| row.key.pipeline == **pipeline && row.is_removed());
-        let unmasked = unmasked.filter(|pipeline| !is_removed(pipeline));
+        let unmasked = unmasked.filter(|pipeline| !is_removed(pipeline) && !is_passed_over(&question, pipeline));
         let ranked = unmasked.map(|pipeline| (pipeline, row_of(question.rows, pipeline, settled)));
         Self { question, ranked: ranked.collect() }
     }
@@ -99,7 +103,8 @@ impl<'a> Candidates<'a> {
         if close > settled {
             return Selection::Closing(latest);
         }
-        self.best_sound(close).map_or(Selection::Absent, |(_, row)| Selection::Closed(row))
+        let sound_by = if self.question.fenced { Timestamp::MAX } else { close };
+        self.best_sound(sound_by).map_or(Selection::Absent, |(_, row)| Selection::Closed(row))
     }
 
     /// Whether at `at` every pipeline ranked above the best sound one has published or was not healthy at `t1`.
@@ -131,6 +136,31 @@ impl<'a> Candidates<'a> {
             .all(|(pipeline, row)| row.is_some() || !is_healthy(&self.question.before, pipeline, came));
         if all_came || until <= now.stamp { Selection::Provisional(best) } else { Selection::Hoping { until, best } }
     }
+}
+
+/// Whether a candidate came too late for one that can still be chosen. That one is sound, whether or not it is known
+/// here.
+fn is_passed_over(question: &Question<'_>, pipeline: &Pipeline) -> bool {
+    let row = question.rows.iter().find(|row| row.key.pipeline == *pipeline);
+    let stands = |by: &Pipeline| {
+        let is_removed = question.rows.iter().any(|row| row.key.pipeline == *by && row.is_removed() && row.has_come());
+        question.rules.pipelines.contains(by)
+            && !is_masked(question.masks, by, question.rendition, question.number)
+            && !is_removed
+    };
+    row.is_some_and(|row| row.passed.iter().any(stands))
+}
+
+/// Which pipelines have to be passed over before the choice may fall on `chosen` for ever: all that rank above it, are
+/// not masked and have no sound candidate. Whether they seem healthy does not matter: another node may think otherwise.
+pub fn overtaken<'a>(question: &Question<'a>, chosen: &'a Row) -> impl Iterator<Item = &'a Pipeline> {
+    let question = *question;
+    let above = question.rules.pipelines.iter().take_while(|pipeline| **pipeline != chosen.key.pipeline);
+    above.filter(move |pipeline| {
+        let row = question.rows.iter().find(|row| row.key.pipeline == **pipeline);
+        let is_settled = row.is_some_and(|row| row.sound.is_some() || row.passed.contains(&chosen.key.pipeline));
+        !is_settled && !is_masked(question.masks, pipeline, question.rendition, question.number)
+    })
 }
 
 fn row_of<'a>(rows: &'a [Row], pipeline: &Pipeline, settled: Timestamp) -> Option<&'a Row> {

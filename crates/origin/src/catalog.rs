@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use headwater_model::event::{Counters, Entry};
-use headwater_model::row::{EventId, Key, Object};
+use headwater_model::row::{EventId, Key, Object, Row};
 use headwater_model::{EventName, Tenant};
 use headwater_store::{Flow, Listener, Notice};
 use parking_lot::Mutex;
@@ -30,6 +30,14 @@ pub struct Catalog {
     /// What the names of deleted events must not repeat.
     gone: Mutex<HashMap<(Tenant, EventName), Counters>>,
     wakes: Wakes,
+    unread: Unread,
+}
+
+/// Init segments that another process has stored: what they say is still to be read.
+#[derive(Default)]
+struct Unread {
+    rows: Mutex<Vec<Row>>,
+    news: Notify,
 }
 
 /// Segments of which there is news, for the deliver runtime to wake who waits: the store's thread has no time to.
@@ -126,7 +134,9 @@ impl Catalog {
         live.leave();
     }
 
-    fn of(&self, key: &Key) -> Option<Arc<Live>> {
+    /// The event of an object, if it is alive.
+    #[must_use]
+    pub fn of(&self, key: &Key) -> Option<Arc<Live>> {
         self.events.load().by_id.get(&key.event).cloned()
     }
 
@@ -162,6 +172,17 @@ impl Catalog {
         self.wakes.kick.notify_one();
     }
 
+    /// Init segments that were recorded since the last call, whoever published them; waits until there are some.
+    pub async fn fresh_inits(&self) -> Vec<Row> {
+        loop {
+            self.unread.news.notified().await;
+            let rows = std::mem::take(&mut *self.unread.rows.lock());
+            if !rows.is_empty() {
+                return rows;
+            }
+        }
+    }
+
     /// The next time that the watermark moves.
     pub fn watermark(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.settled.notified()
@@ -175,6 +196,10 @@ impl Listener for Catalog {
                 Notice::Published(row) => {
                     let Some(live) = self.of(&row.key) else { continue };
                     live.record(row);
+                    if let Object::Init { .. } = &row.key.object {
+                        self.unread.rows.lock().push(row.clone());
+                        self.unread.news.notify_one();
+                    }
                     if let Object::Segment { rendition, number } = &row.key.object {
                         self.wakes.announced.lock().push((live.tail_or_new(rendition), *number));
                     }

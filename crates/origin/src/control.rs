@@ -19,6 +19,12 @@ use crate::quota::{Exceeded, Quota, Quotas};
 /// Most events alive on one node: each costs some KiB of memory, and an upload to an unknown name makes one.
 pub const EVENTS_MAX: usize = 10_000;
 
+/// Attempts at a change while other processes change the same event: each means that one of them succeeded.
+const CONFLICTS_MAX: usize = 8;
+
+/// Of an event id, the bits that are of chance where several processes give them: 65 us of its stamp.
+const ID_CHANCE: u64 = 0xffff;
+
 /// Makes, changes and ends events.
 pub struct Control {
     store: Arc<dyn Store>,
@@ -117,10 +123,19 @@ impl Control {
         let mut turn = self.turn.lock().await;
         let quotas = self.known_tenant(tenant)?.quotas;
         let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
-            return Ok((self.create(&mut turn, tenant, name, document).await?, Put::Created));
+            match self.create(&mut turn, tenant, name, document.clone()).await {
+                Err(ControlError::Store(StoreError::Conflict { .. })) => {}
+                created => return Ok((created?, Put::Created)),
+            }
+            // Another process has made it: then this is a change of it.
+            let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
+                return Err(unknown_event(tenant, name));
+            };
+            let put = self.revise(&live, |event| Ok(event.revised(document.clone(), live.published())?)).await?;
+            return Ok((live, put));
         };
         check_renditions(tenant, &quotas, Some(&live), &document)?;
-        let put = self.revise(&live, |event| Ok(event.revised(document, live.published())?)).await?;
+        let put = self.revise(&live, |event| Ok(event.revised(document.clone(), live.published())?)).await?;
         Ok((live, put))
     }
 
@@ -137,7 +152,13 @@ impl Control {
         let mut turn = self.turn.lock().await;
         match self.catalog.live(tenant.as_str(), name.as_str()) {
             Some(live) => Ok(live),
-            None => self.create(&mut turn, tenant, name, document).await,
+            None => match self.create(&mut turn, tenant, name, document).await {
+                // Another process has made it.
+                Err(conflict @ ControlError::Store(StoreError::Conflict { .. })) => {
+                    self.catalog.live(tenant.as_str(), name.as_str()).ok_or(conflict)
+                }
+                created => created,
+            },
         }
     }
 
@@ -148,14 +169,18 @@ impl Control {
     pub async fn delete(&self, tenant: &Tenant, name: &EventName) -> Result<bool, ControlError> {
         let _turn = self.turn.lock().await;
         self.known_tenant(tenant)?;
-        let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else { return Ok(false) };
-        let _gate = live.gate.write().await;
-        let counters = live.event().counters();
-        let mut last = counters;
-        last.rev += 1;
-        let entry = Entry::Gone { tenant: tenant.clone(), name: name.clone(), counters: last };
-        self.store.write_entry(entry, counters.rev).await?;
-        Ok(true)
+        for attempt in 1.. {
+            let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else { return Ok(false) };
+            let _gate = live.gate.write().await;
+            let counters = live.event().counters();
+            let mut last = counters;
+            last.rev += 1;
+            let entry = Entry::Gone { tenant: tenant.clone(), name: name.clone(), counters: last };
+            if self.write(entry, counters.rev, attempt).await? {
+                return Ok(true);
+            }
+        }
+        unreachable!("the last attempt says why it failed")
     }
 
     /// Ends the event with its highest stored segment.
@@ -186,18 +211,31 @@ impl Control {
         &self,
         tenant: &Tenant,
         name: &EventName,
-        change: impl FnOnce(&Live, &Event) -> Result<Option<Event>, ControlError>,
+        mut change: impl FnMut(&Live, &Event) -> Result<Option<Event>, ControlError>,
     ) -> Result<Arc<Live>, ControlError> {
         let _turn = self.turn.lock().await;
         self.known_tenant(tenant)?;
-        let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
-            return Err(unknown_event(tenant, name));
-        };
-        let old = live.event();
-        if let Some(new) = change(&live, &old)? {
-            self.store.write_entry(Entry::Alive(Box::new(new)), old.rev).await?;
+        for attempt in 1.. {
+            let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
+                return Err(unknown_event(tenant, name));
+            };
+            let old = live.event();
+            let Some(new) = change(&live, &old)? else { return Ok(live) };
+            if self.write(Entry::Alive(Box::new(new)), old.rev, attempt).await? {
+                return Ok(live);
+            }
         }
-        Ok(live)
+        unreachable!("the last attempt says why it failed")
+    }
+
+    /// Writes an entry over revision `expected`; `false` if another process came first. Then the catalog knows what
+    /// stands, and the change is to be made on that.
+    async fn write(&self, entry: Entry, expected: u64, attempt: usize) -> Result<bool, ControlError> {
+        match self.store.write_entry(entry, expected).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict { .. }) if attempt < CONFLICTS_MAX => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn known_tenant(&self, tenant: &Tenant) -> Result<&TenantSpec, ControlError> {
@@ -218,6 +256,9 @@ impl Control {
         quotas.one_more(Quota::Events, tenant, self.catalog.of_tenant(tenant.as_str()).len() as u64)?;
         check_renditions(tenant, &quotas, None, &document)?;
         let stamp = u64::try_from(self.store.stamp().nanos()).unwrap_or(0);
+        let is_shared = self.store.shared().is_some();
+        // Another process may give ids at this moment: the last bits are of chance there.
+        let stamp = if is_shared { stamp & !ID_CHANCE | chance(stamp) & ID_CHANCE } else { stamp };
         *last_id = stamp.max(*last_id + 1);
         let counters = self.catalog.counters(tenant, name);
         let event = Event::new(EventId(*last_id), tenant.clone(), name.clone(), document, counters);
@@ -228,17 +269,21 @@ impl Control {
     async fn revise(
         &self,
         live: &Live,
-        change: impl FnOnce(&Event) -> Result<Event, ControlError>,
+        mut change: impl FnMut(&Event) -> Result<Event, ControlError>,
     ) -> Result<Put, ControlError> {
-        // No segment is recorded from the look at the highest number until the new rules are in force.
-        let _gate = live.gate.write().await;
-        let old = live.event();
-        let new = change(&old)?;
-        if new.rev == old.rev {
-            return Ok(Put::Unchanged);
+        for attempt in 1.. {
+            // No segment is recorded from the look at the highest number until the new rules are in force.
+            let _gate = live.gate.write().await;
+            let old = live.event();
+            let new = change(&old)?;
+            if new.rev == old.rev {
+                return Ok(Put::Unchanged);
+            }
+            if self.write(Entry::Alive(Box::new(new)), old.rev, attempt).await? {
+                return Ok(Put::Changed);
+            }
         }
-        self.store.write_entry(Entry::Alive(Box::new(new)), old.rev).await?;
-        Ok(Put::Changed)
+        unreachable!("the last attempt says why it failed")
     }
 }
 
@@ -253,6 +298,11 @@ fn check_renditions(
     let there = live.map_or(0, |live| live.tails().len()) as u64;
     let fresh = document.renditions.iter().filter(|spec| !is_there(spec.id.as_str())).count() as u64;
     if fresh == 0 { Ok(()) } else { quotas.one_more(Quota::Renditions, tenant, there + fresh - 1) }
+}
+
+/// 64 bits of chance; ids need no secrecy.
+fn chance(seed: u64) -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), seed)
 }
 
 fn unknown_event(tenant: &Tenant, event: &EventName) -> ControlError {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod deliver;
 pub mod engine;
+pub mod feed;
 pub mod live;
 pub mod metrics;
 pub mod ops;
@@ -42,6 +43,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError};
 use crate::engine::Engine;
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::quota::Meter;
 use crate::timed::Timed;
@@ -71,6 +73,8 @@ pub struct Origin {
     pub meter: Arc<Meter>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What other nodes hear from this one, if they share its store.
+    pub feed: Option<Arc<Feed>>,
     /// No new work from now on.
     pub drain: Drain,
     /// Where the listeners are.
@@ -197,6 +201,8 @@ impl Server {
         let pool = Pool::new(usize::try_from(config.upload_bytes).unwrap_or(usize::MAX), config.body_bytes_max);
         let (admission, drain) = (Admission::default(), Drain::default());
         let meter = Arc::new(Meter::new(Arc::clone(&store), Arc::clone(&catalog), control.tenants()));
+        let boot = u64::try_from(clock.wall().nanos()).unwrap_or(0);
+        let feed = store.shared().map(|_| Arc::new(Feed::new(boot)));
         let origin = Arc::new(Origin {
             config,
             catalog,
@@ -207,6 +213,7 @@ impl Server {
             admission,
             meter,
             metrics,
+            feed,
             drain,
             addresses,
         });
@@ -249,6 +256,13 @@ impl Server {
         let catalog = Arc::clone(&origin.catalog);
         deliver.spawn(async move { catalog.wake_waiters().await });
         publish.spawn(upkeep(Arc::clone(&origin)));
+        publish.spawn(read_inits(Arc::clone(&origin)));
+        if origin.store.shared().is_some() {
+            publish.spawn(feed::tell::commits(Arc::clone(&origin)));
+            for address in origin.config.store.feeds.clone() {
+                publish.spawn(feed::follow::run(Arc::clone(&origin), address));
+            }
+        }
         let reading = deliver_listener
             .map(|listener| deliver.spawn(accept::serve(listener, readers, Traffic::Downloads, drain.clone())));
         let operating = publish.spawn(accept::serve(ops, operators, Traffic::Control, drain.clone()));
@@ -322,6 +336,22 @@ async fn learn(
             }
         }
         Err(error) => tracing::error!(%error, %rendition, "cannot read a stored init segment"),
+    }
+}
+
+/// Learns what init segments say that this process has not received itself.
+async fn read_inits(origin: Arc<Origin>) {
+    loop {
+        for row in origin.catalog.fresh_inits().await {
+            let Object::Init { rendition } = &row.key.object else { continue };
+            let Some(live) = origin.catalog.of(&row.key) else { continue };
+            let is_read = live.tail(rendition.as_str()).is_some_and(|tail| {
+                tail.inits().iter().any(|init| init.row.version == row.version && init.facts.is_some())
+            });
+            if !is_read {
+                learn(&*origin.store, &live, rendition, &row).await;
+            }
+        }
     }
 }
 

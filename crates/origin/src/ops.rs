@@ -2,6 +2,7 @@
 //! only; it never carries media.
 
 mod events;
+mod feed;
 mod invalidations;
 mod masks;
 pub(crate) mod notifications;

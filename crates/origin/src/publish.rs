@@ -30,6 +30,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::Origin;
 use crate::control::ControlError;
+use crate::deliver::hold;
 use crate::live::Live;
 use crate::publish::authorize::forbidden;
 use crate::publish::follow::Followed;
@@ -39,9 +40,6 @@ use crate::route::{self, Route, Target};
 
 /// Most renditions of one event, the declared ones included: each costs a ring of its own.
 pub const RENDITIONS_MAX: usize = headwater_model::document::RENDITIONS_MAX;
-
-/// How long the store may take (contract §4). A commit that ends later still counts: the same bytes again get 200.
-const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
 
 /// Answers publishers.
 pub struct Publish(pub Arc<Origin>);
@@ -113,17 +111,20 @@ async fn put(origin: &Arc<Origin>, mut request: Request) -> Response {
     if let Some(Err(exceeded)) = upload.reservation.as_mut().map(|reserved| reserved.grow(received.body.len())) {
         return exceeded.problem().into();
     }
+    let budget_ms = origin.config.store.publish_budget_ms;
     let (origin, headers) = (Arc::clone(origin), request.head.headers);
     // A task of its own: the client may go away, what it sent whole is recorded and learnt from all the same.
     let recording = tokio::spawn(async move { record(&origin, upload, received, &headers).await });
-    match tokio::time::timeout(PUBLISH_BUDGET, recording).await {
+    // A commit that ends later still counts: the same bytes again get 200 (contract §4).
+    let budget = Duration::from_millis(budget_ms);
+    match tokio::time::timeout(budget, recording).await {
         Ok(Ok(Ok(response))) => response,
         Ok(Ok(Err(problem))) => problem.into(),
         Ok(Err(_)) => {
             Problem::new(500, "internal", "Internal error", "the upload was not recorded; send it again").into()
         }
         Err(_) => {
-            let detail = format!("the store has not answered within {} s; send it again", PUBLISH_BUDGET.as_secs());
+            let detail = format!("the store has not answered within {budget_ms} ms; send it again");
             answer::store_problem(&StoreError::Unavailable(detail)).into()
         }
     }
@@ -295,6 +296,7 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         keep: keep(origin, &upload, &body),
         create_only: upload.create_only,
         arrived: followed.as_ref().and_then(Followed::arrived),
+        passed: passed(origin, &upload, &live).await,
     };
     let refused = notify::apply(origin, &upload, &live, &claim, headers).await;
     let gate = live.gate.read().await;
@@ -318,6 +320,17 @@ async fn record(origin: &Origin, upload: Upload, received: Received, headers: &H
         refused.tell(&mut response);
     }
     Ok(response)
+}
+
+/// For whom a segment comes too late, on a store that other processes publish into.
+async fn passed(origin: &Origin, upload: &Upload, live: &Live) -> Box<[Pipeline]> {
+    let Object::Segment { rendition, number } = &upload.object else { return Box::default() };
+    match live.tail(rendition.as_str()) {
+        Some(tail) if origin.store.shared().is_some() => {
+            hold::too_late_for(origin, live, &tail, *number, &upload.pipeline).await
+        }
+        _ => Box::default(),
+    }
 }
 
 /// All that is wrong with the upload; none for what is no segment.

@@ -26,6 +26,7 @@ pub(crate) fn segment_row(name: &str, number: u64, pipeline: &str, stamp: i64) -
         first: at,
         sound: Some(at),
         published: at,
+        passed: Box::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Key, Row};
 use headwater_model::{Rendition, Timestamp};
 use headwater_store::stamp::Clock;
-use headwater_store::{Body, Caches, Published, Store, StoreError, Usage, Volume};
+use headwater_store::{Body, Caches, Published, Shared, Store, StoreError, Usage, Volume};
 use metrics::Histogram;
 
 use crate::metrics::Metrics;
@@ -110,6 +110,10 @@ impl Store for Timed {
 
     fn arrive(&self, tell: &mut dyn FnMut(Timestamp)) {
         self.inner.arrive(tell);
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        self.inner.shared()
     }
 
     fn stamp(&self) -> Timestamp {

@@ -14,7 +14,7 @@ use headwater_model::row::{Digest, EventId, Keep, Key, Object, Row, Version};
 #[error("not a record: {0}")]
 pub struct DecodeError(pub &'static str);
 
-/// Appends `row`.
+/// Appends `row`, but for whom it was passed over: an engine that processes share keeps that beside it.
 pub fn encode_row(row: &Row, to: &mut Vec<u8>) {
     encode_key(&row.key, to);
     to.extend(row.version.0.to_le_bytes());
@@ -112,7 +112,20 @@ pub fn decode_row(from: &mut &[u8]) -> Result<Row, DecodeError> {
         _ => return Err(DecodeError("unknown soundness")),
     };
     let published = decode_time(from)?;
-    Ok(Row { key, version, size, digest, content_type, defects, region, keep, first, sound, published })
+    Ok(Row {
+        key,
+        version,
+        size,
+        digest,
+        content_type,
+        defects,
+        region,
+        keep,
+        first,
+        sound,
+        published,
+        passed: Box::default(),
+    })
 }
 
 /// Reads one key from the front of `from`.
@@ -189,6 +202,7 @@ mod tests {
             first: Timestamp::from_millis(-5),
             sound: sound.map(Timestamp::from_millis),
             published: Timestamp::MAX,
+            passed: Box::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::slab::Body;
 use crate::stamp::Clock;
-use crate::{Caches, Published, Store, StoreError, Usage, Volume};
+use crate::{Caches, Published, Shared, Store, StoreError, Usage, Volume};
 
 /// What happens to calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,6 +136,10 @@ impl Store for Faulty {
 
     fn arrive(&self, tell: &mut dyn FnMut(Timestamp)) {
         self.inner.arrive(tell);
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        self.inner.shared()
     }
 
     fn stamp(&self) -> Timestamp {

@@ -20,8 +20,9 @@ use std::ops::{Range, RangeInclusive};
 
 use async_trait::async_trait;
 use headwater_model::event::Entry;
-use headwater_model::row::{Claim, EventId, Key, Row};
-use headwater_model::{Rendition, Timestamp};
+use headwater_model::row::{Claim, EventId, Keep, Key, Row};
+use headwater_model::{Pipeline, Region, Rendition, Timestamp};
+use tokio::sync::broadcast;
 
 pub use flow::{Flow, Follower};
 pub use log::Log;
@@ -96,6 +97,7 @@ pub struct Volume {
 
 /// What a store tells its listener, in stamp order, once it is durable and before the publisher is answered.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one announcement, and most are of the large kind")]
 pub enum Notice {
     /// A candidate was recorded or replaced, or a segment's was removed and its record says so.
     Published(Row),
@@ -112,6 +114,26 @@ pub trait Listener: Send + Sync {
 
     /// The watermark has passed what was announced: time to wake who waits. Also after a failed commit.
     fn settled(&self) {}
+}
+
+/// What a store adds that several processes share (architecture §4).
+#[async_trait]
+pub trait Shared: Send + Sync {
+    /// Makes sure that the candidate `key` is not chosen before that of `by`, which is sound, on any node, whenever it
+    /// comes: to be called before a choice falls on `by` for ever. `false` if it is sound already: then the listener has
+    /// heard of it, and the choice is to be made anew. `keep` and `region` are for a record where there is none.
+    async fn pass_over(&self, key: Key, by: &Pipeline, keep: Keep, region: Region) -> Result<bool, StoreError>;
+
+    /// Whether what others have committed is known up to a moment ago. If not, nobody can say that something is absent
+    /// (contract §5, row 12).
+    fn is_current(&self) -> bool;
+
+    /// What this process commits from now on, for the others to hear of at once.
+    fn commits(&self) -> broadcast::Receiver<Notice>;
+
+    /// Another process says that it has committed this. It is looked up, not believed; who never hears of it sees it a
+    /// little later.
+    async fn hear(&self, notice: Notice);
 }
 
 /// A store of media and of the control plane. Cheap to share behind an `Arc`.
@@ -174,6 +196,11 @@ pub trait Store: Send + Sync {
     /// Stamps what is known before it is recorded, an upload that is still arriving. `tell` makes it known; the
     /// watermark passes the stamp only after that. It must return at once and must not call the store.
     fn arrive(&self, tell: &mut dyn FnMut(Timestamp));
+
+    /// What only a store has into which other processes publish too; `None` for an engine of one process.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
 
     /// The stamp clock: what a record committed now would be stamped. Never runs backwards, over restarts too.
     fn stamp(&self) -> Timestamp;

@@ -35,6 +35,7 @@ fn row(pipeline: &str, number: u64, first: i64, is_sound: bool) -> Row {
         first: at(first),
         sound: is_sound.then_some(at(first)),
         published: at(first),
+        passed: Box::default(),
     }
 }
 
@@ -98,6 +99,7 @@ impl Case {
             before: [&self.before, &[]],
             flying: &self.flying,
             last_arrival: self.last_arrival.map(at),
+            fenced: false,
         };
         let clocks = Clocks { wall: at(now), stamp: at(now), settled: at(now) };
         let arrived = if self.held { self.arrived } else { now };
@@ -241,8 +243,16 @@ fn records_that_lag_are_waited_for_and_then_admitted() {
     let rows = vec![row("b", 10, 21_000, true)];
     let (event, rendition) = (event("{}"), Rendition::new("v").unwrap());
     let before: [&[Row]; 2] = [&[], &[]];
-    let view =
-        View { event: &event, rendition: &rendition, number: 10, rows: &rows, before, flying: &[], last_arrival: None };
+    let view = View {
+        event: &event,
+        rendition: &rendition,
+        number: 10,
+        rows: &rows,
+        before,
+        flying: &[],
+        last_arrival: None,
+        fenced: false,
+    };
     let decided = |now, settled| {
         let clocks = Clocks { wall: at(now), stamp: at(now), settled: at(settled) };
         decide(&view, clocks, Arrival { stamp: at(21_000), held: true })

@@ -52,6 +52,7 @@ impl Upload {
             keep: Keep::Standing,
             create_only: false,
             arrived: Some(at(self.arrives)),
+            passed: Box::default(),
         };
         match judge(None, &claim, Version(1), at(self.ends)) {
             Verdict::Store(row) => row,
@@ -83,6 +84,7 @@ fn chosen(history: &[Upload], now: i64) -> (String, &'static str) {
         rows: &rows,
         before: [&one, &two],
         deadline: at(5000),
+        fenced: false,
     };
     let name = |row: &Row| row.key.pipeline.to_string();
     match select(&question, &flying, Now { wall: at(now), stamp: at(now) }) {

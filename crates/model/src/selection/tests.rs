@@ -29,6 +29,7 @@ fn row(pipeline: &str, number: u64, first: i64, sound: Option<i64>, kinds: &[Def
         first: at(first),
         sound: sound.map(at),
         published: at(sound.unwrap_or(first)),
+        passed: Box::default(),
     }
 }
 
@@ -56,6 +57,7 @@ fn selected(rows: &[Row], healthy: &[Row], masks: &[Mask], stamp: i64) -> Result
         rows,
         before: [healthy, &[]],
         deadline: at(5000),
+        fenced: false,
     };
     let text = |row: &Row| row.key.pipeline.to_string();
     match select(&question, Now { wall: at(stamp), stamp: at(stamp) }) {
@@ -243,4 +245,68 @@ proptest! {
         let end = selected(&rows, &healthy, &[], ends);
         prop_assert_eq!(end.is_ok(), !rows.is_empty());
     }
+}
+
+/// As [`selected`], where other processes publish too.
+fn fenced(rows: &[Row], masks: &[Mask]) -> (Selection<'static>, Vec<String>) {
+    let rules = Rules { pipelines: ["a", "b", "c"].map(name).into(), ..Document::default().rules };
+    let rendition = Rendition::new("v").unwrap();
+    let question = Question {
+        rendition: &rendition,
+        number: 9,
+        rules: &rules,
+        masks,
+        rows,
+        before: [&[], &[]],
+        deadline: at(5000),
+        fenced: true,
+    };
+    match select(&question, Now { wall: at(4000), stamp: at(4000) }) {
+        Selection::Closed(row) => {
+            let above = overtaken(&question, row).map(ToString::to_string).collect();
+            let row: &'static Row = Box::leak(Box::new(row.clone()));
+            (Selection::Closed(row), above)
+        }
+        Selection::Absent => (Selection::Absent, vec![]),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The choice and who has to be passed over for it.
+fn fenced_choice(rows: &[Row], masks: &[Mask]) -> Option<(String, Vec<String>)> {
+    match fenced(rows, masks) {
+        (Selection::Closed(row), above) => Some((row.key.pipeline.to_string(), above)),
+        _ => None,
+    }
+}
+
+fn choice(pipeline: &str, above: &[&str]) -> Option<(String, Vec<String>)> {
+    Some((pipeline.to_owned(), above.iter().map(ToString::to_string).collect()))
+}
+
+#[test]
+fn across_processes_the_best_ranked_counts_whenever_it_came_unless_it_was_passed_over() {
+    let late = sound("a", 3000);
+    assert_eq!(fenced_choice(&[late.clone(), sound("b", 100)], &[]), choice("a", &[]));
+    let passed = late.passed_over(&name("b"));
+    assert_eq!(fenced_choice(&[passed.clone(), sound("b", 100)], &[]), choice("b", &[]));
+    assert_eq!(fenced_choice(std::slice::from_ref(&passed), &[]), None, "b is sound, and not known here yet");
+    let b = Mask { id: 1, pipeline: name("b"), renditions: None, from: 0, to: None, reason: String::new() };
+    assert_eq!(fenced_choice(&[passed.clone(), sound("b", 100)], &[b]), choice("a", &[]));
+    let removed = sound("b", 100).removed(Digest(0));
+    assert_eq!(fenced_choice(&[passed, removed], &[]), choice("a", &[]));
+}
+
+#[test]
+fn whoever_ranks_above_the_choice_is_passed_over_for_it() {
+    assert_eq!(fenced_choice(&[sound("c", 100)], &[]), choice("c", &["a", "b"]));
+    let bad = bad("a", 50, &[DefectKind::Short]);
+    assert_eq!(fenced_choice(&[bad.clone(), sound("c", 100)], &[]), choice("c", &["a", "b"]));
+    let passed = bad.passed_over(&name("c"));
+    let absent = Row::absent(sound("b", 1).key, Keep::Standing, passed.region.clone(), Digest(0), name("c"));
+    assert_eq!(fenced_choice(&[passed, absent, sound("c", 100)], &[]), choice("c", &[]));
+    let a = Mask { id: 1, pipeline: name("a"), renditions: None, from: 0, to: None, reason: String::new() };
+    assert_eq!(fenced_choice(&[sound("c", 100)], &[a]), choice("c", &["b"]));
+    let removed = sound("a", 1).removed(Digest(0));
+    assert_eq!(fenced_choice(&[removed, sound("b", 100)], &[]), choice("b", &["a"]), "it may be published again");
 }

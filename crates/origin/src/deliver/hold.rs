@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use headwater_model::decision::{Arrival, Clocks, Decision, Ttl, View, decide};
 use headwater_model::event::Event;
-use headwater_model::row::{Object, Row};
-use headwater_model::{Outcome, Timestamp};
+use headwater_model::row::{Key, Object, Row};
+use headwater_model::selection::{self, Selection};
+use headwater_model::time::Now;
+use headwater_model::{Outcome, Pipeline, Timestamp};
 use headwater_store::StoreError;
 
 use crate::Origin;
@@ -18,6 +20,8 @@ use crate::tail::{Candidate, Known, Slot, Tail};
 
 /// Most records that a look at three segments can give: one a pipeline.
 const ROWS_MAX: usize = 3 * headwater_model::document::PIPELINES_MAX;
+/// How often a choice is made anew because one that was to be passed over had come meanwhile: each can do so once.
+const FENCES_MAX: usize = headwater_model::document::PIPELINES_MAX + 1;
 
 /// What a request for a segment came to, after any hold.
 pub enum Settled {
@@ -53,7 +57,7 @@ pub async fn settle(
         };
         let Some(tail) = live.tail(rendition) else { return Settled::Unknown };
         // Most requests are answered at once: only those that are held join the waiters, and look again afterwards.
-        match look(origin, &live, &tail, number, Arrival { stamp: arrived, held: *held }).await {
+        match firm(origin, &live, &tail, number, Arrival { stamp: arrived, held: *held }).await {
             Look::Settled(settled) => return settled,
             Look::Hold(_) => {}
         }
@@ -63,7 +67,7 @@ pub async fn settle(
         watermark.as_mut().enable();
         *held = true;
         holding.start();
-        let until = match look(origin, &live, &tail, number, Arrival { stamp: arrived, held: true }).await {
+        let until = match firm(origin, &live, &tail, number, Arrival { stamp: arrived, held: true }).await {
             Look::Settled(settled) => return settled,
             Look::Hold(until) => until,
         };
@@ -132,7 +136,7 @@ pub enum Glance {
 /// Decides a segment as for a reader who comes now.
 pub async fn glance(origin: &Origin, live: &Live, tail: &Tail, number: u64) -> Glance {
     let arrival = Arrival { stamp: origin.store.stamp(), held: false };
-    match look(origin, live, tail, number, arrival).await {
+    match look(origin, live, tail, number, arrival, &mut None).await {
         Look::Hold(_) => Glance::Waiting,
         Look::Settled(Settled::Serve(row)) => Glance::Served(row, Outcome::Hit),
         Look::Settled(Settled::ServeForNow(row, _)) => Glance::Served(row, Outcome::Hit),
@@ -149,7 +153,63 @@ enum Look {
     Hold(Timestamp),
 }
 
-async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: Arrival) -> Look {
+/// As [`look`], and whatever it comes to for ever holds on every node: nobody serves it before those that rank above it
+/// are passed over.
+async fn firm(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: Arrival) -> Look {
+    for _ in 0..FENCES_MAX {
+        let mut closing = None;
+        let look = look(origin, live, tail, number, arrival, &mut closing).await;
+        let Some(Closing { row, rev, overtaken }) = closing else { return look };
+        match pass_over(origin, live, &row, overtaken).await {
+            Ok(true) => {
+                row.close(rev);
+                return look;
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, rendition = %tail.rendition, number, "cannot pass over a missing candidate");
+                return Look::Settled(Settled::Unavailable);
+            }
+        }
+    }
+    Look::Settled(Settled::Unavailable)
+}
+
+/// A choice that is about to be made for ever.
+struct Closing {
+    row: Candidate,
+    rev: u64,
+    /// Who must not come before it any more.
+    overtaken: Vec<Pipeline>,
+}
+
+/// `false` if one of them has come.
+async fn pass_over(
+    origin: &Origin,
+    live: &Live,
+    row: &Candidate,
+    overtaken: Vec<Pipeline>,
+) -> Result<bool, StoreError> {
+    let Some(shared) = origin.store.shared() else { return Ok(true) };
+    for pipeline in overtaken {
+        tracing::debug!(%pipeline, by = %row.key.pipeline, object = ?row.key.object, "passed over");
+        let key = Key { event: live.event().id, object: row.key.object.clone(), pipeline };
+        if !shared.pass_over(key, &row.key.pipeline, row.keep, origin.config.region.clone()).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Decides by what is known now. A choice for ever is noted in `closing`.
+async fn look(
+    origin: &Origin,
+    live: &Live,
+    tail: &Tail,
+    number: u64,
+    arrival: Arrival,
+    closing: &mut Option<Closing>,
+) -> Look {
     // The watermark first: what is read after it may only be newer.
     let settled = origin.store.settled();
     // Then what is in flight, and the records last: an upload is recorded before it is no longer in flight.
@@ -172,12 +232,14 @@ async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: A
         before: [rows(1), rows(2)],
         flying: &flying,
         last_arrival: tail.last_arrival(),
+        fenced: origin.store.shared().is_some(),
     };
     let clocks = Clocks { wall: origin.clock.wall(), stamp: origin.store.stamp(), settled };
     Look::Settled(match decide(&view, clocks, arrival) {
         Decision::Hold(until) => return Look::Hold(until),
-        Decision::Serve(row) => candidate(&three[0], row).map_or(Settled::Unavailable, |row| {
-            row.close(event.rev);
+        Decision::Serve(chosen) => candidate(&three[0], chosen).map_or(Settled::Unavailable, |row| {
+            let overtaken = if view.fenced { overtaken(&view, chosen) } else { Vec::new() };
+            *closing = Some(Closing { row: row.clone(), rev: event.rev, overtaken });
             Settled::Serve(row)
         }),
         Decision::ServeDefective(row, ttl) => {
@@ -190,9 +252,49 @@ async fn look(origin: &Origin, live: &Live, tail: &Tail, number: u64, arrival: A
             let chosen = flights.iter().find(|flight| flight.row.key == row.key).cloned();
             chosen.map_or(Settled::Unavailable, |flight| Settled::Follow(flight, ttl))
         }
+        Decision::Refuse(outcome, _) if counts_absence(outcome) && !is_current(origin) => Settled::Unavailable,
         Decision::Refuse(outcome, ttl) => Settled::Refuse(outcome, ttl),
         Decision::Unavailable => Settled::Unavailable,
     })
+}
+
+/// Whether it is said because there is no record (contract §5, row 12).
+fn counts_absence(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::TooEarly | Outcome::HeldTooLong | Outcome::Silent | Outcome::Missing | Outcome::Masked)
+}
+
+/// Whether this node knows what others have published; where nobody else does, it always knows.
+fn is_current(origin: &Origin) -> bool {
+    origin.store.shared().is_none_or(headwater_store::Shared::is_current)
+}
+
+fn overtaken(view: &View<'_>, chosen: &Row) -> Vec<Pipeline> {
+    selection::overtaken(&view.question(), chosen).cloned().collect()
+}
+
+/// For whom an upload of `pipeline` comes too late, as far as this node knows: then it says so itself, and no node takes
+/// it for the choice. Empty where one process publishes: there the stamps tell.
+pub async fn too_late_for(
+    origin: &Origin,
+    live: &Live,
+    tail: &Tail,
+    number: u64,
+    pipeline: &Pipeline,
+) -> Box<[Pipeline]> {
+    let three = match three_slots(origin, live, tail, number).await {
+        Ok(three) if origin.store.shared().is_some() => three,
+        _ => return Box::default(),
+    };
+    let rows = |slot: usize| three[slot].as_deref().map_or(&[][..], |slot| &slot.rows);
+    let (event, rendition) = (live.event(), &tail.rendition);
+    let before = [rows(1), rows(2)];
+    let view =
+        View { event: &event, rendition, number, rows: rows(0), before, flying: &[], last_arrival: None, fenced: true };
+    let question = view.question();
+    let now = Now { wall: origin.clock.wall(), stamp: origin.store.stamp() };
+    let Selection::Closed(chosen) = selection::select(&question, now) else { return Box::default() };
+    let rank = |pipeline: &Pipeline| question.rules.pipelines.iter().position(|other| other == pipeline);
+    if rank(pipeline) < rank(&chosen.key.pipeline) { [chosen.key.pipeline.clone()].into() } else { Box::default() }
 }
 
 /// The chosen record, shared instead of copied.

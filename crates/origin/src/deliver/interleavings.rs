@@ -86,6 +86,7 @@ fn node(store: &Arc<dyn Store>, catalog: Arc<Catalog>, clock: &Arc<ManualClock>)
         meter,
         metrics: Metrics::default(),
         drain: Drain::default(),
+        feed: None,
         addresses: Addresses { publish: Some(nowhere), deliver: Some(nowhere), ops: nowhere },
     }
 }
@@ -175,6 +176,7 @@ impl World {
             keep: Keep::Until(self.document.expires(number)),
             create_only: false,
             arrived: None,
+            passed: Box::default(),
         };
         if let Published::Stored(_) = self.runtime.block_on(self.origin.store.publish(claim, body)).unwrap() {
             let before = self.stored.insert((number, pipeline), (bytes, !is_defective));
@@ -187,7 +189,7 @@ impl World {
         let change = self
             .origin
             .control
-            .change(&self.names.0, &self.names.1, |_, event| Ok(Some(event.next(|event| event.masks = masks))));
+            .change(&self.names.0, &self.names.1, |_, event| Ok(Some(event.next(|event| event.masks = masks.clone()))));
         self.runtime.block_on(change).unwrap();
         self.given.clear();
     }

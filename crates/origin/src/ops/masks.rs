@@ -22,7 +22,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
 }
 
 /// What to hide.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewMask {
     /// Whose segments.
@@ -117,7 +117,7 @@ async fn add(
             let problem = format!("the event has no pipeline `{}`", new.pipeline);
             return Err(ControlError::Invalid { field: "pipeline".into(), problem });
         }
-        let NewMask { pipeline, renditions, from, to, reason } = new;
+        let NewMask { pipeline, renditions, from, to, reason } = new.clone();
         let mask = Mask { id: event.rev + 1, pipeline, renditions, from, to, reason };
         made = Some(MaskView::from(&mask));
         Ok(Some(event.next(|event| event.masks.push(mask))))

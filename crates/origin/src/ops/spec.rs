@@ -11,7 +11,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{events, invalidations, masks, notifications, status, timeline, watch};
+use super::{events, feed, invalidations, masks, notifications, status, timeline, watch};
 use crate::Origin;
 
 #[derive(OpenApi)]
@@ -60,6 +60,7 @@ pub(super) fn parts() -> (Router<Arc<Origin>>, utoipa::openapi::OpenApi) {
         .merge(timeline::router())
         .merge(status::router())
         .merge(watch::router())
+        .merge(feed::router())
         .routes(routes!(document))
         .split_for_parts();
     for item in spec.paths.paths.values_mut() {

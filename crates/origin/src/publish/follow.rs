@@ -18,8 +18,9 @@ use headwater_store::{Body, Flow, Published};
 use http::HeaderMap;
 
 use crate::Origin;
+use crate::feed::tell::Telling;
 use crate::publish::{Upload, inspect};
-use crate::tail::flight::Flight;
+use crate::tail::flight::{Flight, InFlight};
 use crate::tail::{Known, Tail};
 
 /// Most pieces that are shown before the end: a 60 s segment of one-frame chunks at 120 frames a second has 7,200. A
@@ -42,6 +43,8 @@ pub struct Followed {
     /// Nothing more is shown before the end.
     is_opaque: bool,
     flight: Option<InFlight>,
+    /// Other nodes hear of it too.
+    telling: Option<Telling>,
 }
 
 impl Followed {
@@ -69,12 +72,13 @@ impl Followed {
             piece: (0, 0),
             is_opaque: false,
             flight: None,
+            telling: None,
         })
     }
 
     /// When its first chunk came, if readers know of it.
     pub(super) fn arrived(&self) -> Option<Timestamp> {
-        self.flight.as_ref().map(|flying| flying.flight.row.first)
+        self.flight.as_ref().map(|flying| flying.row().first)
     }
 
     /// A frame has come: shows what it makes complete.
@@ -105,6 +109,9 @@ impl Followed {
             Some(flying) => flying.show(pieces, border),
             None => self.take_off(writer),
         }
+        if let Some(telling) = &mut self.telling {
+            telling.show(writer.sealed(), border);
+        }
         self.is_opaque |= writer.sealed().len() >= PIECES_MAX || self.flight.is_none();
     }
 
@@ -125,8 +132,8 @@ impl Followed {
             }
         });
         let Some(flight) = flying else { return };
-        self.origin.catalog.news(&self.tail, flight.number());
-        self.flight = Some(InFlight { origin: Arc::clone(&self.origin), tail: Arc::clone(&self.tail), flight });
+        self.telling = self.origin.feed.as_ref().map(|feed| Telling::begin(feed, &flight.row));
+        self.flight = Some(InFlight::new(&self.origin.catalog, &self.tail, &flight));
     }
 
     /// Whether the record that stands would give way; one that only the store knows is too old to be followed.
@@ -151,44 +158,18 @@ impl Followed {
             first: stamp,
             sound: Some(stamp),
             published: stamp,
+            passed: Box::default(),
         }
     }
 
     /// The store has judged it: followers get the rest if these bytes are what is stored, and else are cut off.
     pub(super) fn end(mut self, published: &Published, body: &Body) {
-        if let (Some(flying), Published::Stored(_) | Published::Same(_)) = (&mut self.flight, published) {
+        let (Published::Stored(row) | Published::Same(row)) = published else { return };
+        if let Some(flying) = &mut self.flight {
             flying.land(body);
         }
-    }
-}
-
-/// A candidate until its upload ends, one way or the other.
-struct InFlight {
-    origin: Arc<Origin>,
-    tail: Arc<Tail>,
-    flight: Arc<Flight>,
-}
-
-impl InFlight {
-    fn show(&self, pieces: &[bytes::Bytes], border: u64) {
-        let flow = &self.flight.flow;
-        flow.show(pieces.get(flow.pieces()..).unwrap_or_default(), border);
-        self.origin.catalog.flowed(flow);
-    }
-
-    /// Recorded: out of the flights before any follower sees the end, and looks for more.
-    fn land(&self, body: &Body) {
-        self.tail.flights.land(&self.flight);
-        self.flight.flow.finish(body);
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.tail.flights.land(&self.flight);
-        // Nothing dies that has been finished.
-        self.flight.flow.die();
-        self.origin.catalog.flowed(&self.flight.flow);
-        self.origin.catalog.news(&self.tail, self.flight.number());
+        if let Some(telling) = &mut self.telling {
+            telling.land(body.chunks(), row);
+        }
     }
 }

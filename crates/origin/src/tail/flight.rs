@@ -7,9 +7,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use headwater_model::Pipeline;
 use headwater_model::row::{Object, Row};
-use headwater_store::Flow;
+use headwater_store::{Body, Flow};
+
+use crate::catalog::Catalog;
+use crate::tail::Tail;
 
 /// Most uploads of one rendition that are followed at once: a few segments of every pipeline. More are stored as usual.
 const FLIGHTS_MAX: usize = 32;
@@ -70,6 +74,51 @@ impl Flights {
     /// Takes one out: it is recorded, or it died.
     pub fn land(&self, landed: &Arc<Flight>) {
         self.0.rcu(|flights| flights.iter().filter(|flight| !Arc::ptr_eq(flight, landed)).cloned().collect::<Vec<_>>());
+    }
+}
+
+/// A candidate until its upload ends, one way or the other. Dropping it is its death.
+pub struct InFlight {
+    catalog: Arc<Catalog>,
+    tail: Arc<Tail>,
+    flight: Arc<Flight>,
+}
+
+impl InFlight {
+    /// `flight` has taken off from `tail`: there is news for who waits.
+    #[must_use]
+    pub fn new(catalog: &Arc<Catalog>, tail: &Arc<Tail>, flight: &Arc<Flight>) -> Self {
+        catalog.news(tail, flight.number());
+        Self { catalog: Arc::clone(catalog), tail: Arc::clone(tail), flight: Arc::clone(flight) }
+    }
+
+    /// Its record while it arrives.
+    #[must_use]
+    pub fn row(&self) -> &Row {
+        &self.flight.row
+    }
+
+    /// Followers may see all bytes up to `border`; `pieces` are all of them from the first.
+    pub fn show(&self, pieces: &[Bytes], border: u64) {
+        let flow = &self.flight.flow;
+        flow.show(pieces.get(flow.pieces()..).unwrap_or_default(), border);
+        self.catalog.flowed(flow);
+    }
+
+    /// Recorded: out of the flights before any follower sees the end, and looks for more.
+    pub fn land(&self, body: &Body) {
+        self.tail.flights.land(&self.flight);
+        self.flight.flow.finish(body);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.tail.flights.land(&self.flight);
+        // Nothing dies that has been finished.
+        self.flight.flow.die();
+        self.catalog.flowed(&self.flight.flow);
+        self.catalog.news(&self.tail, self.flight.number());
     }
 }
 

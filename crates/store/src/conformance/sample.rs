@@ -66,6 +66,7 @@ pub fn claim(key: Key, body: &Body, now: Timestamp) -> Claim {
         keep,
         create_only: false,
         arrived: None,
+        passed: Box::default(),
     }
 }
 
