@@ -89,6 +89,11 @@ pub(crate) async fn delete(chunks: &dyn Chunks, version: Version, length: u64) -
     Ok(())
 }
 
+/// Into how many chunks the bytes of `row` are cut.
+pub(crate) fn parts(row: &Row) -> u32 {
+    pieces(row.version, row.size).len() as u32
+}
+
 /// A chunk of a body: which, and where it begins and ends.
 struct Piece {
     part: u32,

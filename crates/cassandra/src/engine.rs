@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use headwater_model::Timestamp;
 use headwater_model::row::{Keep, Key, Row};
+use headwater_model::{Millis, Timestamp};
 use headwater_store::dvr::Dvr;
 use headwater_store::stamp::{Clock, Stamps};
 use headwater_store::window::Window;
@@ -126,9 +126,7 @@ impl Engine {
 
     /// How long what is kept so lives in the cluster, in seconds; 0 for ever.
     pub(crate) fn ttl_s(&self, keep: Keep) -> i32 {
-        let Keep::Until(until) = keep else { return 0 };
-        let left = until.nanos() - self.clock.wall().nanos() + i128::from(self.options.grace.0) * 1_000_000;
-        (left / 1_000_000_000 + 1).clamp(1, i128::from(TTL_MAX_S)) as i32
+        ttl_s(keep, self.options.grace, self.clock.wall())
     }
 
     /// Makes sure that listings will find what is recorded at `place` and kept for `ttl_s`.
@@ -139,17 +137,17 @@ impl Engine {
         if self.listed.lock().get(&entry).is_some_and(|listed| *listed >= until) {
             return self.cluster.list_row(place, ttl_s).await;
         }
-        let listed_s = if ttl_s == 0 { 0 } else { (i64::from(ttl_s) + LISTED_EXTRA_S).min(TTL_MAX_S) };
+        let listed_s = listed_s(ttl_s);
         tokio::try_join!(
             self.cluster.list_shelf(place),
-            self.cluster.list_block(place, listed_s as i32),
+            self.cluster.list_block(place, listed_s),
             self.cluster.list_row(place, ttl_s),
         )?;
         let mut listed = self.listed.lock();
         if listed.len() >= LISTED_MAX {
             listed.clear();
         }
-        listed.insert(entry, if ttl_s == 0 { i64::MAX } else { now + listed_s });
+        listed.insert(entry, if ttl_s == 0 { i64::MAX } else { now + i64::from(listed_s) });
         Ok(())
     }
 
@@ -184,6 +182,18 @@ impl Engine {
         }
         Err(StoreError::Gone)
     }
+}
+
+/// How long what is kept so lives in the cluster from `wall` on, in seconds; 0 for ever.
+pub(crate) fn ttl_s(keep: Keep, grace: Millis, wall: Timestamp) -> i32 {
+    let Keep::Until(until) = keep else { return 0 };
+    let left = until.nanos() - wall.nanos() + i128::from(grace.0) * 1_000_000;
+    (left / 1_000_000_000 + 1).clamp(1, i128::from(TTL_MAX_S)) as i32
+}
+
+/// How long a block of the listing lives if its first record lives for `ttl_s` seconds; 0 for ever.
+pub(crate) fn listed_s(ttl_s: i32) -> i32 {
+    if ttl_s == 0 { 0 } else { (i64::from(ttl_s) + LISTED_EXTRA_S).min(TTL_MAX_S) as i32 }
 }
 
 /// Everything that is recorded, and the highest stamp of it.

@@ -2,6 +2,8 @@
 
 use headwater_store::StoreError;
 
+use crate::schema::VERSION;
+
 /// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -26,6 +28,23 @@ pub enum OpenError {
     /// The schema could not be made or used.
     #[error("the schema cannot be made or used: {0}; check `datacentre`, `replication` and the rights of the user")]
     Schema(String),
+    /// A later build has made or changed the schema.
+    #[error(
+        "the schema in the cluster has version {version}, this build knows up to {VERSION}: run the newer build, or name \
+         another `keyspace`"
+    )]
+    Later {
+        /// Its version.
+        version: i32,
+    },
+    /// There is nothing to look at.
+    #[error(
+        "there is no table {table}: nothing has been stored there; check `keyspace`, or make it with `headwater store init`"
+    )]
+    Nothing {
+        /// The table that is missing.
+        table: String,
+    },
     /// What is recorded could not be read at start.
     #[error("the records cannot be read: {0}")]
     Load(#[from] StoreError),

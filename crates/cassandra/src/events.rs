@@ -17,11 +17,11 @@ use crate::options::RETRY_PAUSE;
 use crate::{chunks, place, version};
 
 /// After an event is gone, uploads that other processes began before they knew still come to their end.
-const FREE_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const FREE_AFTER: Duration = Duration::from_secs(30);
 /// How much later at most: several processes may free the same, and several events may go at once.
 const FREE_JITTER: Duration = Duration::from_secs(60);
 /// Between two objects: 200 deletions a second at most.
-const FREE_PACE: Duration = Duration::from_millis(5);
+pub(crate) const FREE_PACE: Duration = Duration::from_millis(5);
 /// What expires within this many seconds is left to expire: deleting it would only write more.
 const FREE_WORTH_S: i32 = 3600;
 

@@ -22,6 +22,7 @@ mod rows;
 mod schema;
 mod session;
 mod statements;
+pub mod survey;
 mod tend;
 mod version;
 
@@ -40,6 +41,7 @@ use tokio::sync::broadcast;
 
 pub use error::OpenError;
 pub use options::{ChunkSize, Options, PUBLISH_BUDGET};
+pub use schema::{Schema, Unlike, init};
 
 use changes::Note;
 use engine::Engine;

@@ -3,8 +3,8 @@
 
 use std::ops::RangeInclusive;
 
-use headwater_model::Rendition;
 use headwater_model::row::{EventId, Key, Object};
+use headwater_model::{Pipeline, Rendition};
 use twox_hash::XxHash3_64;
 
 /// Segments in a partition of the listing: 2 minutes of 2 s segments. What asks for a range asks for a few.
@@ -41,6 +41,27 @@ impl Place {
         Self { event: event(key.event), shelf, block, pipeline, number, name: name.to_owned() }
     }
 
+    /// The candidate whose place it is; `None` if no candidate has it.
+    pub(crate) fn key(&self) -> Option<Key> {
+        let object = match (&*self.shelf, self.shelf.strip_prefix(SEGMENTS)) {
+            (_, Some(rendition)) => {
+                Object::Segment { rendition: Rendition::new(rendition).ok()?, number: unsigned(self.number) }
+            }
+            (INITS, None) => Object::Init { rendition: Rendition::new(&self.name).ok()? },
+            (LOOSE, None) => Object::Loose { path: (*self.name).into() },
+            _ => return None,
+        };
+        let event = EventId(self.event.cast_unsigned());
+        let key = Key { event, object, pipeline: Pipeline::new(&self.pipeline).ok()? };
+        (Self::of(&key) == *self).then_some(key)
+    }
+
+    /// The place of a record of which the block is not told.
+    pub(crate) fn without_block(event: i64, shelf: String, number: i64, name: String, pipeline: String) -> Self {
+        let block = if holds_segments(&shelf) { block(unsigned(number)) } else { spread(&name) };
+        Self { event, shelf, block, pipeline, number, name }
+    }
+
     /// Which of `stripes` it belongs to.
     pub(crate) fn stripe(&self, stripes: usize) -> usize {
         let text = format!("{}/{}/{}/{}/{}", self.event, self.shelf, self.number, self.name, self.pipeline);
@@ -66,6 +87,10 @@ pub(crate) fn holds_segments(shelf: &str) -> bool {
 /// A segment's number as a column: in the same order, although columns have a sign.
 pub(crate) fn signed(number: u64) -> i64 {
     (number ^ (1 << 63)).cast_signed()
+}
+
+fn unsigned(number: i64) -> u64 {
+    number.cast_unsigned() ^ (1 << 63)
 }
 
 /// The blocks that hold `numbers`.
@@ -99,6 +124,18 @@ mod tests {
         assert_eq!(place(segment("v", u64::MAX, "a")), ("s:v".into(), (1 << 58) - 1, i64::MAX, name()));
         assert_eq!(place(init("v", "a")), ("i".into(), 4, 0, "v".into()));
         assert_eq!(place(loose("x/y.mpd", "a")), ("l".into(), 10, 0, "x/y.mpd".into()));
+    }
+
+    #[test]
+    fn a_place_tells_whose_it_is() {
+        let keys = [segment("v", 0, "a"), segment("v-2", u64::MAX, "b"), init("v", "a"), loose("x/y.mpd", "a")];
+        for key in keys {
+            let place = Place::of(&key);
+            assert_eq!(place.key().as_ref(), Some(&key));
+            let Place { event, shelf, number, name, pipeline, .. } = place.clone();
+            assert_eq!(Place::without_block(event, shelf, number, name, pipeline), place);
+            assert_eq!(Place { shelf: "x".into(), ..place }.key(), None);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::rows::Swap;
 use crate::{chunks, version};
 
 /// Replaced manifests are read to their end before their chunks go.
-const REPLACED_FOR: Duration = Duration::from_secs(15);
+pub(crate) const REPLACED_FOR: Duration = Duration::from_secs(15);
 
 /// An upload between its staging and its commit.
 struct Upload {

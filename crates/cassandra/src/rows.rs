@@ -303,7 +303,7 @@ fn encode(row: &Row) -> Vec<u8> {
     bytes
 }
 
-fn decode(mut bytes: &[u8]) -> Result<Row, StoreError> {
+pub(crate) fn decode(mut bytes: &[u8]) -> Result<Row, StoreError> {
     let row = decode_row(&mut bytes).map_err(|error| damaged("a record", error))?;
     let mut passed = Vec::new();
     while let Some((length, rest)) = bytes.split_first() {

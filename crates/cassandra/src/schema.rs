@@ -1,10 +1,26 @@
 //! Keyspaces and tables, made if they are not there. Two planes: `_control` holds records, entries and changes, small
-//! and compared-and-set; `_media` holds chunks, large, written once, expiring by time.
+//! and compared-and-set; `_media` holds chunks, large, written once, expiring by time. A version in the cluster says which
+//! builds may use them. Must never change what is there unasked.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use scylla::client::session::Session;
+use scylla::policies::load_balancing::{LoadBalancingPolicy, NodeIdentifier, SingleTargetLoadBalancingPolicy};
+use scylla::response::query_result::QueryResult;
+use scylla::statement::Statement;
+use scylla::value::CqlValue;
+use serde::Serialize;
 
-use crate::OpenError;
 use crate::options::Options;
+use crate::{OpenError, rows, session};
+
+/// Version of the schema that this build makes and knows. A cluster without one is of version 1.
+pub(crate) const VERSION: i32 = 1;
+/// The one row of the table of versions.
+const PART: &str = "store";
+/// The table that came with the version: a cluster may lack it. A word of CQL, so it needs quotes.
+const SCHEMA: &str = "schema";
 
 /// Longest name of the keyspaces; Cassandra allows 48 with the suffix.
 const KEYSPACE_LEN_MAX: usize = 40;
@@ -31,41 +47,186 @@ impl Names {
     }
 }
 
-/// Makes what is missing. Safe to run from several processes at once.
+/// What [`init`] found and made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Schema {
+    /// Version of the schema in the cluster.
+    pub version: i32,
+    /// Keyspaces and tables that were missing and are there now.
+    pub made: Vec<String>,
+    /// Keyspaces whose copies are others than the options say. Nothing was changed.
+    pub unlike: Vec<Unlike>,
+}
+
+/// A keyspace whose copies are others than the options say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unlike {
+    /// Its name.
+    pub keyspace: String,
+    /// Each datacentre with its copies, as the cluster has them.
+    pub stands: BTreeMap<String, String>,
+    /// The same as the options want them.
+    pub wanted: BTreeMap<String, String>,
+    /// The statement that makes it so. After it every node of each datacentre that got more copies has to be repaired.
+    pub alter: String,
+}
+
+/// Connects, makes what is missing, and says what it found. Safe beside running engines and from several processes.
 ///
 /// # Errors
-/// [`OpenError`] if a statement fails.
-pub(crate) async fn create(session: &Session, names: &Names, options: &Options) -> Result<(), OpenError> {
-    let replication = replication(options)?;
+/// [`OpenError`], with what to do.
+pub async fn init(options: &Options) -> Result<Schema, OpenError> {
+    let names = Names::new(options)?;
+    let session = session::connect(options, &names).await?;
+    create(&session, &names, options).await
+}
+
+/// Makes what is missing.
+///
+/// # Errors
+/// [`OpenError`] if a statement fails, or if the schema is of a later build.
+pub(crate) async fn create(session: &Session, names: &Names, options: &Options) -> Result<Schema, OpenError> {
+    let wanted = copies(options)?;
+    let maker = Maker::new(session);
+    let mut schema = Schema::default();
     for keyspace in [&names.control, &names.media] {
-        let statement = format!("CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}");
-        run(session, statement).await?;
+        let replication = replication(&wanted);
+        match maker.copies(keyspace).await? {
+            None => {
+                let statement = format!("CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}");
+                maker.run(&statement).await?;
+                schema.made.push(keyspace.clone());
+            }
+            Some(stands) if stands != wanted => {
+                let alter = format!("ALTER KEYSPACE {keyspace} WITH replication = {replication};");
+                let (keyspace, wanted) = (keyspace.clone(), wanted.clone());
+                schema.unlike.push(Unlike { keyspace, stands, wanted, alter });
+            }
+            Some(_) => {}
+        }
     }
-    for statement in tables(names) {
-        run(session, statement).await?;
+    for (keyspace, table, definition) in maker.missing(names).await? {
+        maker.run(&format!("CREATE TABLE IF NOT EXISTS {keyspace}.\"{table}\" {definition}")).await?;
+        schema.made.push(format!("{keyspace}.{table}"));
+    }
+    session.await_schema_agreement().await.map_err(OpenError::schema)?;
+    schema.version = version(session, names).await?;
+    Ok(schema)
+}
+
+/// Looks whether everything is there and of a version that this build knows.
+///
+/// # Errors
+/// [`OpenError`], with what to do.
+pub(crate) async fn look(session: &Session, names: &Names) -> Result<(), OpenError> {
+    let missing = Maker::new(session).missing(names).await?;
+    if let Some((keyspace, table, _)) = missing.iter().find(|(_, table, _)| *table != SCHEMA) {
+        return Err(OpenError::Nothing { table: format!("{keyspace}.{table}") });
+    }
+    if missing.is_empty() {
+        known(read_version(session, names).await?.unwrap_or(VERSION))?;
     }
     Ok(())
 }
 
-async fn run(session: &Session, statement: String) -> Result<(), OpenError> {
-    session.query_unpaged(statement, ()).await.map(drop).map_err(OpenError::schema)
+/// The version that the cluster has; this build's if it had none.
+async fn version(session: &Session, names: &Names) -> Result<i32, OpenError> {
+    if let Some(version) = read_version(session, names).await? {
+        return known(version);
+    }
+    // One of several that start at once writes it; all find what stands.
+    let insert = format!("INSERT INTO {}.\"{SCHEMA}\" (part, version) VALUES (?, ?) IF NOT EXISTS", names.control);
+    let result = session.query_unpaged(insert, (PART, VERSION)).await.map_err(OpenError::schema)?;
+    match rows::answer(result, "version").map_err(OpenError::schema)? {
+        (false, Some(CqlValue::Int(version))) => known(version),
+        _ => Ok(VERSION),
+    }
 }
 
-fn replication(options: &Options) -> Result<String, OpenError> {
-    let mut map = "{'class': 'NetworkTopologyStrategy'".to_owned();
+async fn read_version(session: &Session, names: &Names) -> Result<Option<i32>, OpenError> {
+    let select = format!("SELECT version FROM {}.\"{SCHEMA}\" WHERE part = ?", names.control);
+    let result = session.query_unpaged(select, (PART,)).await.map_err(OpenError::schema)?;
+    let rows = result.into_rows_result().map_err(OpenError::schema)?;
+    let row = rows.maybe_first_row::<(Option<i32>,)>().map_err(OpenError::schema)?;
+    Ok(row.and_then(|(version,)| version))
+}
+
+fn known(version: i32) -> Result<i32, OpenError> {
+    if version > VERSION { Err(OpenError::Later { version }) } else { Ok(version) }
+}
+
+/// Asks one node, the same one from every process: two nodes that make one table at the same moment make two of it,
+/// under one name, and lose what is written to one of them.
+struct Maker<'a> {
+    session: &'a Session,
+    node: Option<Arc<dyn LoadBalancingPolicy>>,
+}
+
+impl<'a> Maker<'a> {
+    fn new(session: &'a Session) -> Self {
+        let state = session.get_cluster_state();
+        let node = state.get_nodes_info().iter().filter(|node| node.is_connected()).min_by_key(|node| node.host_id);
+        let only = |host_id| SingleTargetLoadBalancingPolicy::new(NodeIdentifier::HostId(host_id), None);
+        Self { session, node: node.map(|node| only(node.host_id)) }
+    }
+
+    async fn run(&self, text: &str) -> Result<QueryResult, OpenError> {
+        let mut statement = Statement::new(text);
+        statement.set_load_balancing_policy(self.node.clone());
+        self.session.query_unpaged(statement, ()).await.map_err(OpenError::schema)
+    }
+
+    /// Each datacentre with its copies; `None` if there is no such keyspace.
+    async fn copies(&self, keyspace: &str) -> Result<Option<BTreeMap<String, String>>, OpenError> {
+        let select = format!("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'");
+        let rows = self.run(&select).await?.into_rows_result().map_err(OpenError::schema)?;
+        let row = rows.maybe_first_row::<(HashMap<String, String>,)>().map_err(OpenError::schema)?;
+        Ok(row.map(|(copies,)| copies.into_iter().filter(|(key, _)| key != "class").collect()))
+    }
+
+    /// The tables that are not there: keyspace, name, definition.
+    async fn missing<'n>(&self, names: &'n Names) -> Result<Vec<(&'n str, &'static str, String)>, OpenError> {
+        let mut missing = Vec::new();
+        let there = (self.tables(&names.control).await?, self.tables(&names.media).await?);
+        for (keyspace, table, definition) in tables(names) {
+            let there = if keyspace == names.control { &there.0 } else { &there.1 };
+            if !there.contains(table) {
+                missing.push((keyspace, table, definition));
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn tables(&self, keyspace: &str) -> Result<BTreeSet<String>, OpenError> {
+        let select = format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{keyspace}'");
+        let rows = self.run(&select).await?.into_rows_result().map_err(OpenError::schema)?;
+        let rows = rows.rows::<(String,)>().map_err(OpenError::schema)?;
+        rows.map(|row| row.map(|(table,)| table).map_err(OpenError::schema)).collect()
+    }
+}
+
+/// What the options want, checked.
+fn copies(options: &Options) -> Result<BTreeMap<String, String>, OpenError> {
+    let mut wanted = BTreeMap::new();
     for (datacentre, copies) in &options.replication {
         let plain = datacentre.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
         if !plain || *copies == 0 {
             let problem = format!("`{datacentre}` = {copies}: a datacentre's name and at least one copy");
             return Err(OpenError::Option { field: "replication", problem });
         }
-        map.push_str(&format!(", '{datacentre}': {copies}"));
+        wanted.insert(datacentre.clone(), copies.to_string());
     }
-    map.push('}');
-    Ok(map)
+    Ok(wanted)
 }
 
-fn tables(names: &Names) -> [String; 7] {
+fn replication(copies: &BTreeMap<String, String>) -> String {
+    let copies = copies.iter().map(|(datacentre, copies)| format!(", '{datacentre}': {copies}"));
+    format!("{{'class': 'NetworkTopologyStrategy'{}}}", copies.collect::<String>())
+}
+
+/// Keyspace, name, definition.
+/// Keyspace, name, definition.
+fn tables(names: &Names) -> [(&str, &'static str, String); 8] {
     let Names { control, media } = names;
     // Windows of expired data go as whole files. What expires needs no tombstone to be found again by a repair, so the
     // grace of deletions is short: it only has to outlive the hints for a node that was away.
@@ -75,42 +236,40 @@ fn tables(names: &Names) -> [String; 7] {
              'compaction_window_size': {minutes}}} AND gc_grace_seconds = 10800"
         )
     };
+    // One candidate each, in a partition of its own, because a partition is what Paxos locks: uploads wait for each other
+    // only if they are of the same candidate.
+    let rows = "(event bigint, shelf text, number bigint, name text, pipeline text, row blob, \
+                PRIMARY KEY ((event, shelf, number, name, pipeline)))";
+    // Which candidates a block of a shelf may have: written before their first record, so that none is missed.
+    let listing = "(event bigint, shelf text, block bigint, number bigint, name text, pipeline text, \
+                   PRIMARY KEY ((event, shelf, block), number, name, pipeline))";
+    // Which blocks a shelf has.
+    let blocks = "(event bigint, shelf text, block bigint, PRIMARY KEY ((event, shelf), block))";
+    // Which shelves an event has.
+    let shelves = "(event bigint, shelf text, PRIMARY KEY (event, shelf))";
+    // Event documents with masks and notifications. `ended`: lives whose media is still to be freed.
+    let events = "(tenant text, name text, rev bigint, entry blob, ended blob, PRIMARY KEY ((tenant, name)))";
+    // What is about to change, for the other processes to look at.
+    let changes = format!(
+        "(shard int, bucket bigint, at bigint, nonce blob, node bigint, kind tinyint, key blob, \
+         PRIMARY KEY ((shard, bucket), at, nonce)) WITH default_time_to_live = 120 AND {}",
+        by_time(10)
+    );
+    // A partition for each chunk: a segment's chunks lie all over the cluster. Media does not compress.
+    let chunks = format!(
+        "(version blob, part int, bytes blob, PRIMARY KEY ((version, part))) \
+         WITH compression = {{'enabled': false}} AND {}",
+        by_time(60)
+    );
     [
-        // One candidate each, in a partition of its own, because a partition is what Paxos locks: uploads wait for
-        // each other only if they are of the same candidate.
-        format!(
-            "CREATE TABLE IF NOT EXISTS {control}.rows (event bigint, shelf text, number bigint, name text, \
-             pipeline text, row blob, PRIMARY KEY ((event, shelf, number, name, pipeline)))"
-        ),
-        // Which candidates a block of a shelf may have: written before their first record, so that none is missed.
-        format!(
-            "CREATE TABLE IF NOT EXISTS {control}.listing (event bigint, shelf text, block bigint, number bigint, \
-             name text, pipeline text, PRIMARY KEY ((event, shelf, block), number, name, pipeline))"
-        ),
-        // Which blocks a shelf has.
-        format!(
-            "CREATE TABLE IF NOT EXISTS {control}.blocks (event bigint, shelf text, block bigint, \
-             PRIMARY KEY ((event, shelf), block))"
-        ),
-        // Which shelves an event has.
-        format!("CREATE TABLE IF NOT EXISTS {control}.shelves (event bigint, shelf text, PRIMARY KEY (event, shelf))"),
-        // Event documents with masks and notifications. `ended`: lives whose media is still to be freed.
-        format!(
-            "CREATE TABLE IF NOT EXISTS {control}.events (tenant text, name text, rev bigint, entry blob, \
-             ended blob, PRIMARY KEY ((tenant, name)))"
-        ),
-        // What is about to change, for the other processes to look at.
-        format!(
-            "CREATE TABLE IF NOT EXISTS {control}.changes (shard int, bucket bigint, at bigint, nonce blob, \
-             node bigint, kind tinyint, key blob, PRIMARY KEY ((shard, bucket), at, nonce)) \
-             WITH default_time_to_live = 120 AND {}",
-            by_time(10)
-        ),
-        // A partition for each chunk: a segment's chunks lie all over the cluster. Media does not compress.
-        format!(
-            "CREATE TABLE IF NOT EXISTS {media}.chunks (version blob, part int, bytes blob, \
-             PRIMARY KEY ((version, part))) WITH compression = {{'enabled': false}} AND {}",
-            by_time(60)
-        ),
+        (control, "rows", rows.to_owned()),
+        (control, "listing", listing.to_owned()),
+        (control, "blocks", blocks.to_owned()),
+        (control, "shelves", shelves.to_owned()),
+        (control, "events", events.to_owned()),
+        (control, "changes", changes),
+        (media, "chunks", chunks),
+        // Last: a cluster that has it has all.
+        (control, SCHEMA, "(part text PRIMARY KEY, version int)".to_owned()),
     ]
 }

@@ -30,8 +30,20 @@ impl Cluster {
         let names = Names::new(options)?;
         let session = connect(options, &names).await?;
         schema::create(&session, &names, options).await?;
+        Self::prepare(session, &names, options).await
+    }
+
+    /// Connects to a schema that has to be there, and prepares. Makes nothing.
+    pub(crate) async fn attach(options: &Options) -> Result<Self, OpenError> {
+        let names = Names::new(options)?;
+        let session = connect(options, &names).await?;
+        schema::look(&session, &names).await?;
+        Self::prepare(session, &names, options).await
+    }
+
+    async fn prepare(session: Session, names: &Names, options: &Options) -> Result<Self, OpenError> {
         session.refresh_metadata().await.map_err(OpenError::schema)?;
-        let statements = Statements::prepare(&session, &names, &Profiles::new(options)).await?;
+        let statements = Statements::prepare(&session, names, &Profiles::new(options)).await?;
         Ok(Self { session, statements })
     }
 }
@@ -49,7 +61,7 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
-    fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let profile = |deadline: Duration, hedge: Option<Duration>| {
             let hedge = hedge.map(|retry_interval| {
                 Arc::new(SimpleSpeculativeExecutionPolicy { max_retry_count: HEDGES_MAX, retry_interval }) as _
@@ -80,7 +92,8 @@ fn base(options: &Options) -> ExecutionProfile {
         .build()
 }
 
-async fn connect(options: &Options, names: &Names) -> Result<Session, OpenError> {
+/// Connects; asks for nothing yet.
+pub(crate) async fn connect(options: &Options, names: &Names) -> Result<Session, OpenError> {
     if options.contact_points.is_empty() {
         let problem = "none is given; name at least one `address:port`".to_owned();
         return Err(OpenError::Option { field: "contact_points", problem });

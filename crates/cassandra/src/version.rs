@@ -17,6 +17,11 @@ pub(crate) fn draw(wall: Timestamp, chunk_size: ChunkSize) -> Version {
     Version(millis << (CHANCE_BITS + SIZE_BITS) | (chunk_size as u128) << CHANCE_BITS | chance() >> (128 - CHANCE_BITS))
 }
 
+/// When the upload with this token was staged, by the clock of its process.
+pub(crate) fn staged(version: Version) -> Timestamp {
+    Timestamp::from_millis((version.0 >> (CHANCE_BITS + SIZE_BITS)) as i64)
+}
+
 /// Bytes of each chunk but the last; `None` if no such token was ever drawn.
 pub(crate) fn chunk_bytes(version: Version) -> Option<u64> {
     let index = (version.0 >> CHANCE_BITS) & ((1 << SIZE_BITS) - 1);
@@ -46,6 +51,7 @@ mod tests {
             for _ in 0..100 {
                 let version = draw(Timestamp::from_seconds(1_800_000_000), size);
                 assert_eq!(chunk_bytes(version), Some(size.bytes()));
+                assert_eq!(staged(version), Timestamp::from_seconds(1_800_000_000));
                 assert!(drawn.insert(version));
             }
         }

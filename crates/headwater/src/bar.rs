@@ -9,6 +9,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Bytes, speed and the rest of the time.
 const TEMPLATE: &str = "{msg:7} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
 
+/// The same for steps of no particular size.
+const STEPS: &str = "{msg:9} {wide_bar} {percent}% {eta}";
+
 /// The bar.
 pub(crate) struct Bar {
     is_shown: bool,
@@ -21,6 +24,22 @@ impl Bar {
         Self { is_shown, bar: RefCell::new(ProgressBar::hidden()) }
     }
 
+    /// What comes next, in so many steps.
+    pub(crate) fn begin_steps(&self, what: &'static str, steps: u64) {
+        self.show(what, steps, STEPS);
+    }
+
+    fn show(&self, what: &'static str, length: u64, template: &str) {
+        self.end();
+        if self.is_shown {
+            let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+            // The template is a constant; without it the bar is only plainer.
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(what);
+            *self.bar.borrow_mut() = bar;
+        }
+    }
+
     /// Clears it.
     pub(crate) fn end(&self) {
         self.bar.borrow().finish_and_clear();
@@ -29,14 +48,7 @@ impl Bar {
 
 impl Progress for Bar {
     fn begin(&self, what: &'static str, _objects: u64, bytes: u64) {
-        self.end();
-        if self.is_shown {
-            let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-            // The template is a constant; without it the bar is only plainer.
-            bar.set_style(ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_message(what);
-            *self.bar.borrow_mut() = bar;
-        }
+        self.show(what, bytes, TEMPLATE);
     }
 
     fn done(&self, bytes: u64) {

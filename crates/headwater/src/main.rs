@@ -54,7 +54,7 @@ enum Command {
     Timeline(timeline::Args),
     /// Shows what runs on a server.
     Status(status::Args),
-    /// Checks a data directory and says what it holds, beside a running server or without one.
+    /// Checks what is stored and says what it holds, beside a running server or without one.
     Store(store::Args),
     /// Checks the configuration and prints what is in effect.
     Config(config::Args),

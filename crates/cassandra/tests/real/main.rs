@@ -5,4 +5,6 @@
 mod caches;
 mod conforms;
 mod nodes;
+mod schema;
 mod support;
+mod survey;

@@ -8,6 +8,7 @@ use headwater_cassandra::{Cassandra, Options};
 use headwater_cluster::{Cluster, Guard};
 use headwater_store::Listener;
 use headwater_store::stamp::SystemClock;
+use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 
 /// Names the folder of a cluster that is up, to use that one: who works on the engine need not wait for each start.
@@ -77,6 +78,12 @@ const TABLES: [&str; 7] = [
     "control.changes",
     "media.chunks",
 ];
+
+/// A session of the test's own, for what the engine never does.
+pub async fn session() -> Session {
+    let points = cluster().contact_points("dc1");
+    SessionBuilder::new().known_nodes_addr(&points).build().await.expect("the nodes answer")
+}
 
 /// An engine.
 pub async fn open(options: &Options, listener: Arc<dyn Listener>) -> Arc<Cassandra> {

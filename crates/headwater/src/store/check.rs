@@ -51,7 +51,7 @@ fn verdict(report: &Report) -> String {
     parts.join(", ")
 }
 
-fn things(count: usize, one: &str, many: &str) -> String {
+pub(super) fn things(count: usize, one: &str, many: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
@@ -91,12 +91,13 @@ fn line(damage: &Damage) -> Value {
         What::Payload if damage.standing == Standing::Counts && damage.intact.is_empty() => json!("none"),
         _ => json!(damage.intact),
     };
-    let of = damage.subject.as_ref().map(|subject| of(subject, damage.what));
+    let probably = if damage.what == What::Stretch { " (probably)" } else { "" };
+    let of = damage.subject.as_ref().map(|subject| format!("{}{probably}", of(subject)));
     json!({"file": damage.file, "offset": damage.offset, "what": what, "of": of, "counts": counts, "intact": intact})
 }
 
 /// `live/game v 10 of a`, in the order of a path.
-fn of(subject: &Subject, what: What) -> String {
+pub(super) fn of(subject: &Subject) -> String {
     let id = subject.event_id.map(|id| format!("event {}", id.0));
     let mut words: Vec<String> = subject.event.clone().or(id).into_iter().collect();
     if !matches!(subject.record, "segment" | "object") {
@@ -106,9 +107,6 @@ fn of(subject: &Subject, what: What) -> String {
     words.extend(subject.number.map(|number| number.to_string()));
     words.extend(subject.path.clone());
     words.extend(subject.pipeline.as_ref().map(|pipeline| format!("of {pipeline}")));
-    if what == What::Stretch {
-        words.push("(probably)".to_owned());
-    }
     words.join(" ")
 }
 

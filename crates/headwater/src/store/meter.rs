@@ -23,7 +23,7 @@ const WAIT_MIN: Duration = Duration::from_millis(5);
 /// Time spent on other things than reading that may be made up for: what it takes to verify what was read.
 const CREDIT: Duration = Duration::from_millis(100);
 /// Between lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(30);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(30);
 
 /// The pace of one command.
 pub(super) struct Meter {

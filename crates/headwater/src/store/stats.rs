@@ -7,23 +7,25 @@ use serde_json::{Value, json};
 
 use crate::table::{lines, table};
 
+/// The columns of [`event`].
+const EVENTS: [(&str, &str); 8] = [
+    ("TENANT", "tenant"),
+    ("EVENT", "event"),
+    ("OBJECTS", "objects"),
+    ("BYTES", "bytes"),
+    ("RENDITIONS", "renditions"),
+    ("PIPELINES", "pipelines"),
+    ("OLDEST", "oldest"),
+    ("NEWEST", "newest"),
+];
+
 /// What a directory holds, for a person.
 pub(super) fn text(holdings: &Holdings) -> String {
     let server = if holdings.online { "a server is running on it" } else { "no server is running on it" };
     let mut events: Vec<Value> = holdings.events.iter().map(event).collect();
     let rest = holdings.no_longer_counted.total();
     events.push(json!({"tenant": "no longer counted", "objects": rest.objects, "bytes": bytes(rest.bytes)}));
-    let columns = [
-        ("TENANT", "tenant"),
-        ("EVENT", "event"),
-        ("OBJECTS", "objects"),
-        ("BYTES", "bytes"),
-        ("RENDITIONS", "renditions"),
-        ("PIPELINES", "pipelines"),
-        ("OLDEST", "oldest"),
-        ("NEWEST", "newest"),
-    ];
-    let events = table(&columns, &Value::Array(events), "");
+    let events = table(&EVENTS, &Value::Array(events), "");
     let columns =
         [("KEPT", "kept"), ("OPEN", "open"), ("SEALED", "sealed"), ("ON DISK", "bytes"), ("NEXT EXPIRES", "next")];
     let buckets = holdings.retention.iter().map(retention).collect();
@@ -40,6 +42,7 @@ pub(super) fn text(holdings: &Holdings) -> String {
     format!("{}: {server}\n\n{events}\n{buckets}\n{}", holdings.directory, lines(&facts))
 }
 
+/// A line for a table of [`EVENTS`].
 fn event(used: &EventUse) -> Value {
     let name = used.event.clone().unwrap_or_else(|| format!("(life {})", used.id.0));
     json!({
@@ -52,6 +55,14 @@ fn event(used: &EventUse) -> Value {
         "oldest": moment(used.oldest),
         "newest": moment(used.newest),
     })
+}
+
+/// What a cluster holds, for a person.
+pub(super) fn cluster(holdings: &headwater_cassandra::survey::Holdings) -> String {
+    let mut events: Vec<Value> = holdings.events.iter().map(event).collect();
+    let rest = holdings.no_longer_counted;
+    events.push(json!({"tenant": "no longer counted", "objects": rest.objects, "bytes": bytes(rest.bytes)}));
+    format!("{}: each once, without the copies\n\n{}", holdings.keyspace, table(&EVENTS, &Value::Array(events), ""))
 }
 
 fn retention(class: &RetentionUse) -> Value {
