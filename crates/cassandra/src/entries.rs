@@ -43,7 +43,12 @@ impl Cluster {
 
     /// Every entry.
     pub(crate) async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
-        let pages = self.session.execute_iter(self.statements.events.scan.clone(), ()).await;
+        self.entries_by(&self.statements.events.scan).await
+    }
+
+    /// Every entry as `statement` reads them.
+    pub(crate) async fn entries_by(&self, statement: &PreparedStatement) -> Result<Vec<Standing>, StoreError> {
+        let pages = self.session.execute_iter(statement.clone(), ()).await;
         let pages = pages.map_err(|error| unavailable("reading all events", error))?;
         let mut rows = pages.rows_stream::<Columns>().map_err(|error| damaged("events", error))?;
         let mut entries = Vec::new();

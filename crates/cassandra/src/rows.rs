@@ -87,7 +87,8 @@ impl Cluster {
         self.row_by(&self.statements.rows.read_serial, place).await
     }
 
-    async fn row_by(&self, statement: &PreparedStatement, place: &Place) -> Result<Option<Row>, StoreError> {
+    /// The record at `place` as `statement` reads it.
+    pub(crate) async fn row_by(&self, statement: &PreparedStatement, place: &Place) -> Result<Option<Row>, StoreError> {
         let Place { event, shelf, number, name, pipeline, .. } = place;
         let values = (event, shelf, number, name, pipeline);
         let result = self.session.execute_unpaged(statement, values).await;

@@ -32,13 +32,33 @@ impl Survey {
             self.until(found.began + FREE_AFTER).await;
         }
         let lives = self.lives().await?;
-        let over: HashSet<i64> = over.into_iter().filter(|event| lives.is_over(*event)).collect();
+        let known = self.lives_anywhere().await?;
+        // What an entry calls over is over. What no entry names may be named in another datacentre.
+        let sure =
+            |event: &i64| lives.ended.contains_key(event) || known.as_ref().is_some_and(|known| known.is_over(*event));
+        let over: HashSet<i64> =
+            over.into_iter().filter(|event| lives.any && lives.is_over(*event) && sure(event)).collect();
+        if over.is_empty() {
+            return Ok(HashMap::new());
+        }
         let records = self.bury_records(&over, mend).await?;
         if !mend.dry_run {
             self.bury_listing(&over).await?;
             self.forget(&over, &lives).await?;
         }
         Ok(records)
+    }
+
+    /// The lives of events as any node of any datacentre knows them; `None` if not all answer.
+    async fn lives_anywhere(&self) -> Result<Option<Lives>, StoreError> {
+        match self.cluster.entries_by(&self.statements.everywhere.events).await {
+            Ok(entries) => Ok(Some(Lives::of(entries))),
+            Err(StoreError::Unavailable(error)) => {
+                tracing::warn!(error, "not every node can be asked for events");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn bury_records(&self, over: &HashSet<i64>, mend: Mend) -> Result<HashMap<i64, u64>, StoreError> {

@@ -62,6 +62,9 @@ pub(super) enum Outcome {
 }
 
 const CHANGED: &str = "it has changed meanwhile; nothing to do";
+/// Another datacentre may have what names it, and this one not yet.
+const UNSURE: &str = "not every node answers: bring all up and repair again";
+const NO_EVENTS: &str = "no event is known at all, which looks like a lost table: bring the events back first";
 
 impl Survey {
     /// Checks everything, and mends what can be mended without a loss; what cannot only if it is told to.
@@ -79,9 +82,10 @@ impl Survey {
             let outcome = match case {
                 Case::Over { event, .. } => match buried.get(event) {
                     Some(records) => Outcome::Did(format!("deleted {records} records and their listing")),
-                    None => Outcome::Left(CHANGED),
+                    None if !found.lives.any => Outcome::Left(NO_EVENTS),
+                    None => Outcome::Left(UNSURE),
                 },
-                case => self.mend(case, &found, &begun, mend).await?,
+                case => self.mend(case, &found, begun.as_ref(), mend).await?,
             };
             let finding = case.finding(&found.lives);
             deeds.push(match outcome {
@@ -100,7 +104,7 @@ impl Survey {
         &self,
         case: &Case,
         found: &Found,
-        begun: &HashSet<Version>,
+        begun: Option<&HashSet<Version>>,
         mend: Mend,
     ) -> Result<Outcome, StoreError> {
         match case {
@@ -120,37 +124,51 @@ impl Survey {
             },
             Case::Unreadable { .. } => Ok(Outcome::Left("look at it with the build that wrote it")),
             Case::Unlisted { row } => self.list(row, mend).await,
-            Case::Orphan { version, .. } if begun.contains(version) => Ok(Outcome::Left(CHANGED)),
-            Case::Orphan { version, parts } => self.delete_chunks(*version, parts, mend).await,
+            Case::Orphan { version, parts } => match begun {
+                None => Ok(Outcome::Left(UNSURE)),
+                Some(begun) if begun.contains(version) => Ok(Outcome::Left(CHANGED)),
+                Some(_) => self.delete_chunks(*version, parts, mend).await,
+            },
             Case::Over { .. } => Ok(Outcome::Left(CHANGED)),
             Case::Expired { row } => self.delete_expired(row, found, mend).await,
             Case::Idle { place } => {
                 if self.cluster.row_serial(place).await?.is_some() {
                     return Ok(Outcome::Left(CHANGED));
                 }
-                self.unlist(place, found, mend).await
+                match self.row_anywhere(place).await? {
+                    None => Ok(Outcome::Left(UNSURE)),
+                    Some(Some(_)) => Ok(Outcome::Left(CHANGED)),
+                    Some(None) => self.unlist(place, found, mend).await,
+                }
             }
         }
     }
 
-    /// Ends what may be half recorded, of all that may name chunks which never expire; the tokens that are named now.
-    /// Chunks without a record are deleted only after this: who asks for such a record later could end it then.
-    async fn begun(&self, found: &Found) -> Result<HashSet<Version>, StoreError> {
+    /// Ends what may be half recorded, of all that may name chunks which never expire; the tokens that are named now, by
+    /// any node of any datacentre. Chunks without a record are deleted only after this: who asks for such a record later
+    /// could end it then. `None` if not all nodes answer.
+    async fn begun(&self, found: &Found) -> Result<Option<HashSet<Version>>, StoreError> {
         let mut named = HashSet::new();
         if !found.cases.iter().any(|case| matches!(case, Case::Orphan { .. })) {
-            return Ok(named);
+            return Ok(Some(named));
         }
-        let mut pages = self.pages("records", &self.statements.listing);
-        while let Some(page) = pages.next::<(i64, String, i64, i64, String, String)>().await? {
+        let mut pages = self.pages("records", &self.statements.everywhere.listing);
+        loop {
+            let page = match pages.next::<(i64, String, i64, i64, String, String)>().await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(Some(named)),
+                Err(StoreError::Unavailable(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            };
             for (event, shelf, block, number, name, pipeline) in page {
                 if !place::holds_segments(&shelf) {
-                    self.pace(1).await;
                     let place = Place { event, shelf, block, number, name, pipeline };
                     named.extend(self.cluster.row_serial(&place).await?.map(|row| row.version));
+                    let Some(row) = self.row_anywhere(&place).await? else { return Ok(None) };
+                    named.extend(row.map(|row| row.version));
                 }
             }
         }
-        Ok(named)
     }
 
     async fn drop_lost(&self, row: &Row, found: &Found, mend: Mend) -> Result<Outcome, StoreError> {

@@ -1,14 +1,13 @@
 //! What a survey asks beside what the engine asks: whole tables by ranges of tokens, and whether a thing is there.
 
 use scylla::client::execution_profile::ExecutionProfileHandle;
-use scylla::client::session::Session;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::OpenError;
 use crate::options::Options;
 use crate::schema::Names;
-use crate::session::Profiles;
+use crate::session::{Cluster, Profiles};
 
 /// Entries in a page of small things: a few hundred KiB.
 const PAGE: i32 = 1000;
@@ -24,17 +23,27 @@ pub(super) struct Statements {
     pub(super) chunks: PreparedStatement,
     /// How long a chunk still lives.
     pub(super) chunk: PreparedStatement,
-    /// A chunk as every node has it that should.
-    pub(super) chunk_everywhere: PreparedStatement,
+    /// The same questions to every node that should know, of all datacentres: before what only one of them knows is
+    /// taken away from all.
+    pub(super) everywhere: Everywhere,
     pub(super) listed: PreparedStatement,
     pub(super) block: PreparedStatement,
     /// Takes a place off the listing, unless it was listed again since.
     pub(super) unlist: PreparedStatement,
 }
 
+/// What every node is asked that should know.
+pub(super) struct Everywhere {
+    pub(super) chunk: PreparedStatement,
+    pub(super) row: PreparedStatement,
+    pub(super) listing: PreparedStatement,
+    pub(super) events: PreparedStatement,
+}
+
 impl Statements {
     /// Prepares all.
-    pub(super) async fn prepare(session: &Session, options: &Options, profiles: &Profiles) -> Result<Self, OpenError> {
+    pub(super) async fn prepare(cluster: &Cluster, options: &Options, profiles: &Profiles) -> Result<Self, OpenError> {
+        let session = &cluster.session;
         let Names { control, media } = Names::new(options)?;
         let prepare = async |text: String, profile: &ExecutionProfileHandle, page: i32| {
             let mut statement = session.prepare(text).await.map_err(OpenError::schema)?;
@@ -54,21 +63,32 @@ impl Statements {
         let entry = "event = ? AND shelf = ? AND block = ? AND number = ? AND name = ? AND pipeline = ?";
         let block = format!("SELECT block FROM {control}.blocks WHERE event = ? AND shelf = ? AND block = ?");
         let unlist = format!("DELETE FROM {control}.listing USING TIMESTAMP ? WHERE {entry}");
-        let mut chunk_everywhere = prepare(format!("SELECT bytes {chunk}"), read, 1).await?;
-        chunk_everywhere.set_consistency(Consistency::All);
+        let listing = prepare(all(listing, &format!("{control}.listing"), "event, shelf, block"), scan, PAGE).await?;
+        let everywhere = Everywhere {
+            chunk: everywhere(&prepare(format!("SELECT bytes {chunk}"), read, 1).await?),
+            row: everywhere(&cluster.statements.rows.read),
+            listing: everywhere(&listing),
+            events: everywhere(&cluster.statements.events.scan),
+        };
         Ok(Self {
             rows: prepare(all(&format!("{rows}, row"), &format!("{control}.rows"), rows), scan, PAGE).await?,
-            listing: prepare(all(listing, &format!("{control}.listing"), "event, shelf, block"), scan, PAGE).await?,
+            listing,
             blocks: prepare(all("event, shelf, block", &format!("{control}.blocks"), "event, shelf"), scan, PAGE)
                 .await?,
             shelves: prepare(all("event, shelf", &format!("{control}.shelves"), "event"), scan, PAGE).await?,
             chunks: prepare(all("version, part", &format!("{media}.chunks"), "version, part"), scan, CHUNKS_PAGE)
                 .await?,
             chunk: prepare(format!("SELECT TTL(bytes) {chunk}"), read, 1).await?,
-            chunk_everywhere,
+            everywhere,
             listed: prepare(format!("SELECT number FROM {control}.listing WHERE {entry}"), read, 1).await?,
             block: prepare(block, read, 1).await?,
             unlist: prepare(unlist, &profiles.write, 1).await?,
         })
     }
+}
+
+fn everywhere(statement: &PreparedStatement) -> PreparedStatement {
+    let mut statement = statement.clone();
+    statement.set_consistency(Consistency::All);
+    statement
 }

@@ -120,7 +120,7 @@ impl Survey {
     /// Whether any node has a chunk that a quorum has not, which brings it back to the others; `None` if not all answer.
     async fn is_anywhere(&self, row: &Row, part: u32) -> Option<bool> {
         let values = (row.version.0.to_be_bytes(), part.cast_signed());
-        let asked = self.cluster.session.execute_unpaged(&self.statements.chunk_everywhere, values).await;
+        let asked = self.cluster.session.execute_unpaged(&self.statements.everywhere.chunk, values).await;
         match asked.map(QueryResult::into_rows_result) {
             Ok(Ok(rows)) => Some(rows.rows_num() > 0),
             Ok(Err(error)) => {
@@ -131,6 +131,16 @@ impl Survey {
                 tracing::debug!(%error, "not every node could be asked for a chunk");
                 None
             }
+        }
+    }
+
+    /// The record at `place` as any node of any datacentre has it; `None` if not all answer.
+    pub(super) async fn row_anywhere(&self, place: &Place) -> Result<Option<Option<Row>>, StoreError> {
+        self.pace(1).await;
+        match self.cluster.row_by(&self.statements.everywhere.row, place).await {
+            Ok(row) => Ok(Some(row)),
+            Err(StoreError::Unavailable(_)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -11,7 +11,7 @@ use headwater_origin::config::Config;
 use headwater_store::stamp::SystemClock;
 
 use super::steps::Steps;
-use super::{DAMAGED, PaceArgs, findings, stats};
+use super::{DAMAGED, PaceArgs, findings};
 use crate::ops::say;
 use crate::serve;
 
@@ -97,7 +97,7 @@ pub(super) fn stats(options: Options, json: bool) -> Result<ExitCode> {
     if json {
         say(&serde_json::to_string(&holdings)?);
     } else {
-        say(stats::cluster(&holdings).trim_end());
+        say(super::stats::cluster(&holdings).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }
