@@ -187,8 +187,9 @@ impl Announcer {
                 }
                 let before = index.put(&row.key, Some(row.clone()));
                 drop(index);
-                // A mark changes no bytes.
-                let replaced = before.iter().filter(|before| before.version != row.version);
+                // A mark changes no bytes; a removal does, and keeps the version.
+                let same = |before: &Row| before.version == row.version && before.digest == row.digest;
+                let replaced = before.iter().filter(|before| !same(before));
                 replaced.for_each(|before| self.window.remove(slot(before)));
                 body.into_iter().filter(|body| !body.is_empty()).for_each(|body| self.window.insert(slot(&row), body));
                 row.has_come().then_some(Notice::Published(row))
