@@ -321,7 +321,7 @@ impl Store for Log {
         let (window, dvr) = (&self.shared.window, &self.shared.dvr);
         let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
         let bytes = window.bytes() as u64 + dvr.bytes();
-        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses }
+        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses, ..Caches::default() }
     }
 
     fn volume(&self) -> Option<Volume> {

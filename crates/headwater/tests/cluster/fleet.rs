@@ -85,13 +85,6 @@ impl Fleet {
         Self { store, feeds: Vec::new() }
     }
 
-    /// The same, with other words in the `[store]` table.
-    pub(crate) fn replacing(mut self, from: &str, to: &str) -> Self {
-        assert!(self.store.contains(from), "no `{from}` in {}", self.store);
-        self.store = self.store.replace(from, to);
-        self
-    }
-
     /// The same, whose processes look at the store and never hear of commits before.
     pub(crate) fn deaf(&self) -> Self {
         Self { store: self.store.clone(), feeds: Vec::new() }

@@ -7,4 +7,6 @@ mod support;
 
 mod choices;
 mod fleet;
+mod kills;
+mod load;
 mod roles;
