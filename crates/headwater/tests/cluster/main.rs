@@ -7,6 +7,7 @@ mod support;
 
 mod choices;
 mod fleet;
+mod history;
 mod kills;
 mod load;
 mod roles;
