@@ -1,5 +1,6 @@
 //! Rows of the start: how long a log takes to open that holds 100 GiB in sealed buckets, beside one of 1 GiB; and one
-//! of 1 GiB whose bucket was left open by a kill, which has to be scanned. The data is zeros in sparse files, with
+//! of 1 GiB whose bucket was left open by a kill, which has to be scanned. And what a start leaves for later: how long
+//! the first questions take whose answers lie on the disk. The data is zeros in sparse files, with
 //! heads, footers and checksums as they would be.
 
 use std::io::{self, IoSlice};
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use headwater_model::Millis;
 use headwater_model::row::{Claim, Keep};
-use headwater_store::conformance::{claim, segment};
+use headwater_model::{Millis, Rendition};
+use headwater_store::conformance::{EVENT, claim, segment};
 use headwater_store::disk::{Directory, Disk, File};
 use headwater_store::log::Options;
 use headwater_store::stamp::SystemClock;
@@ -31,30 +32,59 @@ pub(crate) fn run(scratch: &Path, rounds: usize, report: &mut Report) -> Result<
     let (small, large, open) = (scratch.join("start-1"), scratch.join("start-100"), scratch.join("start-open"));
     fill(&small, A_GIB, true)?;
     fill(&large, 100 * A_GIB, true)?;
-    let mut against_small = Vec::new();
-    let mut against_open = Vec::new();
+    let (mut against_small, mut against_open) = (Vec::new(), Vec::new());
+    let (mut standing, mut first_rows, mut in_memory) = (Vec::new(), Vec::new(), 0.0);
     for _ in 0..rounds {
         // A start seals what it has scanned, so that each round needs another.
         let _ = std::fs::remove_dir_all(&open);
         fill(&open, A_GIB, false)?;
         let (small, large, open) = (opening(&small)?, opening(&large)?, opening(&open)?);
-        against_small.push((large, small));
-        against_open.push((large, open));
+        against_small.push((large.open, small.open));
+        against_open.push((large.open, open.open));
+        standing.push((large.standing, small.standing));
+        first_rows.push((large.first_rows, small.first_rows));
+        in_memory = large.in_memory;
     }
-    let mut add = |name, rounds| report.add(Comparison { name, unit: "ms", rounds, target: Target::None });
-    add("start, 100 GiB sealed beside 1 GiB sealed", against_small);
-    add("start, 100 GiB sealed beside 1 GiB open", against_open);
+    let mut add = |name, unit, rounds| report.add(Comparison { name, unit, rounds, target: Target::None });
+    add("start, 100 GiB sealed beside 1 GiB sealed", "ms", against_small);
+    add("start, 100 GiB sealed beside 1 GiB open", "ms", against_open);
+    add("start, newest 32 numbers, 100 GiB beside 1 GiB", "ms", standing);
+    add("start, first rows from the past, 100 GiB beside 1 GiB", "ms", first_rows);
+    report.figure("start, rows of 100 GiB in memory once open", in_memory, "rows", None);
     Ok(())
 }
 
-/// Milliseconds until a log in `dir` is open.
-fn opening(dir: &Path) -> Result<f64> {
+/// What one start came to; times in milliseconds.
+struct Start {
+    open: f64,
+    /// Rows in memory then.
+    in_memory: f64,
+    /// Until what a node has to know of an event is told.
+    standing: f64,
+    /// Until the rows of the two oldest segments are told: their bucket has to be loaded.
+    first_rows: f64,
+}
+
+/// Opens the log in `dir`.
+fn opening(dir: &Path) -> Result<Start> {
     let disk = Arc::new(Directory::open(dir)?);
+    let runtime = Builder::new_current_thread().build()?;
     let started = Instant::now();
-    let log = Log::open_by_hand(options(), Arc::new(SystemClock::default()), disk, Arc::new(Deaf))?;
-    let took = started.elapsed();
-    drop(log);
-    Ok(took.as_secs_f64() * 1e3)
+    let (log, _committer) = Log::open_by_hand(options(), Arc::new(SystemClock::default()), disk, Arc::new(Deaf))?;
+    let open = millis(started);
+    let in_memory = log.stats().rows_in_memory as f64;
+    let started = Instant::now();
+    let newest = runtime.block_on(log.standing(EVENT, 32))?;
+    let standing = millis(started);
+    let started = Instant::now();
+    let oldest = runtime.block_on(log.rows(EVENT, &Rendition::new("v")?, 0..=1, 9))?;
+    let first_rows = millis(started);
+    anyhow::ensure!((newest.len(), oldest.len()) == (32, 2), "the log has lost segments");
+    Ok(Start { open, in_memory, standing, first_rows })
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
 }
 
 fn options() -> Options {

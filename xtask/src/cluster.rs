@@ -12,7 +12,8 @@ use crate::setup;
 const USAGE: &str = "\
 cargo xtask cluster COMMAND [--dir DIR]
 
-  up [--datacentres 2] [--nodes N] [--zones N]   starts three Cassandra nodes and two memcached zones, or what is missing
+  up [--datacentres 2] [--nodes N] [--zones N]   starts three Cassandra nodes and two memcached zones, or what is missing,
+                                                 and writes a configuration for `headwater serve` beside them
      [--commit-log group]                        group: writes are on disk before they are acked; else within a second
   down [--keep]                                  stops everything; removes the data too without --keep
   kill NAME                                      SIGKILL to one process: 1, 2, 3 are nodes, a1 a server of zone a
@@ -65,7 +66,25 @@ fn up(mut words: Vec<&str>, folder: PathBuf) -> Result<()> {
     setup::cluster()?;
     let cluster = Cluster::up(&folder, &options, &mut |step| println!("cluster: {step}"))?;
     show(&cluster);
+    let file = cluster.folder().join("headwater.toml");
+    std::fs::write(&file, configuration(&cluster)).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("\nServe on it:\n  cargo run --release -- serve --config {}", file.display());
     Ok(())
+}
+
+/// For servers in the first datacentre.
+fn configuration(cluster: &Cluster) -> String {
+    let nodes = cluster.contact_points("dc1");
+    let texts = |all: &[std::net::SocketAddr]| format!("{:?}", all.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let copies = nodes.len().min(3);
+    let mut text = format!(
+        "[store]\nengine = \"cassandra\"\ncontact_points = {}\ndatacentre = \"dc1\"\nreplication = {{ dc1 = {copies} }}\n",
+        texts(&nodes)
+    );
+    for zone in cluster.zones() {
+        text.push_str(&format!("memcached.{} = {}\n", zone.name, texts(&zone.servers)));
+    }
+    text
 }
 
 fn show(cluster: &Cluster) {

@@ -14,7 +14,7 @@ use crate::{setup, tidy};
 const PARALLEL: &str = "8";
 
 /// End-to-end tests that play or publish in real time, or load every core: one test at a time, after all others.
-const SERIAL: [&str; 5] = ["cdn", "packagers", "survives_kill", "volumes", "watch_page"];
+const SERIAL: [&str; 6] = ["cdn", "cluster", "packagers", "survives_kill", "volumes", "watch_page"];
 
 /// Runs everything.
 pub fn everything(steps: &mut Steps) {

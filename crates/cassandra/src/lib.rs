@@ -138,7 +138,9 @@ impl Store for Cassandra {
     fn caches(&self) -> Caches {
         let (window, dvr) = (&self.engine.announcer.window, &self.engine.dvr);
         let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
-        Caches { bytes: window.bytes() as u64 + dvr.bytes(), window_hits, window_misses, dvr_hits, dvr_misses }
+        let (bytes, memcached) = (window.bytes() as u64 + dvr.bytes(), self.memcached());
+        let (memcached_hits, memcached_misses) = (memcached.own_hits + memcached.other_hits, memcached.misses);
+        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses, memcached_hits, memcached_misses }
     }
 
     fn usage(&self, events: &[EventId]) -> Usage {

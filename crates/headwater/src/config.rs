@@ -121,7 +121,7 @@ mod tests {
         engine = 'cassandra'
         contact_points = ['10.0.0.1:9042']
         datacentre = 'east'
-        replication = { east = 3, west = 3 }
+        replication = { east = 3 }
         [store.memcached]
         a = ['10.0.0.1:11211', '10.0.0.2:11211']
         [tenants.sport]

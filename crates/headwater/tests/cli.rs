@@ -229,3 +229,20 @@ fn config_check_prints_what_is_in_effect() {
         check(&[]).fails(1, &words);
     }
 }
+
+#[test]
+fn what_operators_start_from_is_a_configuration() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/headwater.toml");
+    for (role, unit) in [
+        ("publish", include_str!("../../../deploy/headwater-publish.service")),
+        ("deliver", include_str!("../../../deploy/headwater-deliver.service")),
+    ] {
+        let command = unit.split_once("ExecStart=").expect("a command").1.split("\nDynamicUser").next();
+        let command = command.expect("a command").replace("\\\n", " ");
+        let options: Vec<&str> = command.split_whitespace().skip_while(|word| *word != "serve").skip(1).collect();
+        let own: Vec<&str> = options.iter().map(|word| if word.ends_with(".toml") { sample } else { word }).collect();
+        let mut check = Command::new(server::binary());
+        let config = run(check.args(["config", "check", "--json"]).args(own).env_clear()).json();
+        assert_eq!((config["role"].as_str(), config["store.engine"].as_str()), (Some(role), Some("cassandra")));
+    }
+}

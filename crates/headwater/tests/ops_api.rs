@@ -210,7 +210,8 @@ const CONTRACT: [&str; 14] = [
 ];
 
 /// Names that the contract leaves to us.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
+    "headwater_feeds_lost",
     "headwater_damaged_reads_total",
     "headwater_disk_used_bytes",
     "headwater_disk_free_bytes",

@@ -66,8 +66,9 @@ pub struct Metrics {
     lateness: Handles<Pipeline, Histogram>,
     damaged: Counter,
     cache_bytes: Gauge,
-    /// Hits and misses of the live window, then of the DVR cache.
-    caches: [Counter; 4],
+    /// Hits and misses of the live window, of the DVR cache, and of memcached.
+    caches: [[Counter; 2]; 3],
+    feeds_lost: Gauge,
     shed: [Counter; Class::ALL.len()],
     cmcd: [Counter; Cmcd::ALL.len()],
     utilization: Gauge,
@@ -98,8 +99,9 @@ impl Default for Metrics {
             lateness: Handles::default(),
             damaged: counter(&table::DAMAGED_READS, &[]),
             cache_bytes: gauge(&table::CACHE_BYTES),
-            caches: [("memory", "hit"), ("memory", "miss"), ("dvr", "hit"), ("dvr", "miss")]
-                .map(|(tier, result)| counter(&table::CACHE_REQUESTS, &[tier, result])),
+            caches: ["memory", "dvr", "memcached"]
+                .map(|tier| ["hit", "miss"].map(|result| counter(&table::CACHE_REQUESTS, &[tier, result]))),
+            feeds_lost: gauge(&table::FEEDS_LOST),
             shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
             cmcd: Cmcd::ALL.map(|kind| counter(&table::CMCD_REQUESTS, &[kind.word()])),
             utilization: gauge(&table::UTILIZATION),
@@ -215,10 +217,19 @@ impl Metrics {
     /// What the store's caches hold and how often they were asked, since its start.
     pub fn caches(&self, caches: Caches) {
         self.cache_bytes.set(caches.bytes as f64);
-        let totals = [[caches.window_hits, caches.window_misses], [caches.dvr_hits, caches.dvr_misses]];
-        for (count, total) in self.caches.iter().zip(totals.as_flattened()) {
+        let totals = [
+            [caches.window_hits, caches.window_misses],
+            [caches.dvr_hits, caches.dvr_misses],
+            [caches.memcached_hits, caches.memcached_misses],
+        ];
+        for (count, total) in self.caches.as_flattened().iter().zip(totals.as_flattened()) {
             count.absolute(*total);
         }
+    }
+
+    /// Of the feeds of other nodes one more is lost, or one is back.
+    pub fn feed(&self, is_lost: bool) {
+        if is_lost { self.feeds_lost.increment(1.0) } else { self.feeds_lost.decrement(1.0) }
     }
 
     /// How the volume of the media stands.

@@ -78,6 +78,10 @@ pub struct Caches {
     pub dvr_hits: u64,
     /// Reads that went to the disk.
     pub dvr_misses: u64,
+    /// Chunks that memcached had, in any zone.
+    pub memcached_hits: u64,
+    /// Chunks that it did not have, or did not answer for in time.
+    pub memcached_misses: u64,
 }
 
 /// The volume under an engine that keeps its media in files.

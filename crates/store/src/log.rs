@@ -5,16 +5,19 @@
 //! (`plan`), writes and syncs it (`shelf`, `bucket`), tells `index`, live window and listener, and answers. Reads go to
 //! the window, the DVR cache, or the disk (`read`). Space comes back by bucket (`reclaim`), by piece (`holes`), and early
 //! on a full disk (`room`). `recover` finds everything again at start and misses what `inventory` lists and is not there;
-//! [`survey`] shows it without a start. The bytes are described in `format`.
+//! of sealed buckets it reads a `summary`, and leaves the rest on the disk (`deferred`) until somebody asks (`load`).
+//! [`survey`] shows it all without a start. The bytes are described in `format`.
 
 mod broken;
 mod bucket;
 mod committer;
+mod deferred;
 mod format;
 mod header;
 mod holes;
 mod index;
 mod inventory;
+mod load;
 mod look;
 mod plan;
 mod queue;
@@ -25,6 +28,7 @@ mod room;
 mod scan;
 mod shelf;
 mod stats;
+mod summary;
 pub mod survey;
 #[cfg(test)]
 mod tests;
@@ -165,6 +169,8 @@ struct Shared {
     index: RwLock<Index>,
     window: Window,
     dvr: Dvr,
+    /// Held by who loads a deferred bucket.
+    loading: Mutex<()>,
     queue: Queue,
     counters: Counters,
     troubles: Troubles,
@@ -228,6 +234,7 @@ impl Log {
             index: RwLock::new(std::mem::take(&mut recovered.index)),
             window: Window::new(options.window_bytes),
             dvr: Dvr::new(options.dvr_bytes),
+            loading: Mutex::default(),
             queue: Queue::default(),
             counters: Counters::default(),
             troubles: recovered.troubles,
@@ -255,9 +262,12 @@ impl Log {
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         let (early_buckets, early_bytes) = shared.counters.early();
+        let index = shared.index.read();
+        let (rows_in_memory, deferred) = (index.row_count() as u64, index.deferred_row_count());
+        drop(index);
         Stats {
-            missing_buckets: shared.troubles.missing,
-            damaged_buckets: shared.troubles.damaged,
+            missing_buckets: shared.troubles.missing + shared.counters.missing.load(Ordering::Relaxed),
+            damaged_buckets: shared.troubles.damaged + shared.counters.damaged.load(Ordering::Relaxed),
             early_buckets,
             early_bytes,
             disk_bytes: shared.counters.disk_bytes.load(Ordering::Relaxed),
@@ -265,9 +275,20 @@ impl Log {
             window_bytes: shared.window.bytes() as u64,
             dvr_bytes: shared.dvr.bytes(),
             buckets: shared.counters.buckets.load(Ordering::Relaxed),
-            rows: shared.index.read().row_count() as u64,
+            rows: rows_in_memory + deferred,
+            rows_in_memory,
             waiting: shared.queue.len() as u64,
         }
+    }
+
+    /// Has the record of `key` in memory, if there is one, for the committer to judge by.
+    async fn have(&self, key: &Key) -> Result<(), StoreError> {
+        self.shared.have(key).await.map_err(|error| match error {
+            StoreError::Damaged(what) => {
+                StoreError::Unavailable(format!("{what}; what is stored there cannot be told"))
+            }
+            other => other,
+        })
     }
 
     async fn ask<T>(&self, work: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Work) -> Result<T, StoreError> {
@@ -286,10 +307,12 @@ impl Drop for Log {
 #[async_trait]
 impl Store for Log {
     async fn publish(&self, claim: Claim, body: Body) -> Result<Published, StoreError> {
+        self.have(&claim.key).await?;
         self.ask(|answer| Work::Publish { claim, body, answer }).await
     }
 
     async fn remove(&self, key: Key) -> Result<(), StoreError> {
+        self.have(&key).await?;
         self.ask(|answer| Work::Remove { key, answer }).await
     }
 
@@ -301,12 +324,20 @@ impl Store for Log {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         let expiry = self.shared.expiry();
-        Ok(self.shared.index.read().rows(event, rendition, numbers, limit, |row| expiry.keeps(row)))
+        let ask = |index: &Index| match index.deferred.with_numbers(event, rendition, &numbers) {
+            Some(bucket) => Err(bucket),
+            None => Ok(index.rows(event, rendition, numbers.clone(), limit, |row| expiry.keeps(row))),
+        };
+        self.shared.when_loaded(ask).await
     }
 
     async fn standing(&self, event: EventId, recent: usize) -> Result<Vec<Row>, StoreError> {
         // Also what has expired and is still there: a clock that is wrong at a start must not make a node forget it.
-        Ok(self.shared.index.read().standing(event, recent))
+        let ask = |index: &Index| match index.lacks_newest(event, recent) {
+            Some(bucket) => Err(bucket),
+            None => Ok(index.standing(event, recent)),
+        };
+        self.shared.when_loaded(ask).await
     }
 
     async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
@@ -321,7 +352,7 @@ impl Store for Log {
         let (window, dvr) = (&self.shared.window, &self.shared.dvr);
         let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
         let bytes = window.bytes() as u64 + dvr.bytes();
-        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses }
+        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses, ..Caches::default() }
     }
 
     fn volume(&self) -> Option<Volume> {

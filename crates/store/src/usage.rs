@@ -30,6 +30,27 @@ impl SubAssign for Usage {
     }
 }
 
+/// What is kept until the end of a second, of the Unix epoch.
+pub(crate) type Step = (i64, Usage);
+
+/// What `rows` use that expires, by the second in which it does.
+pub(crate) fn steps(rows: &[&Row]) -> Vec<Step> {
+    let mut ledger = Ledger::default();
+    rows.iter().for_each(|row| ledger.add(row, Timestamp::MIN));
+    ledger.expiring.into_iter().collect()
+}
+
+/// The same in at most `most` steps: what expires together is told until the last of it has.
+pub(crate) fn coarse(steps: Vec<Step>, most: usize) -> Vec<Step> {
+    let together = steps.len().div_ceil(most).max(1);
+    let step = |steps: &[Step]| {
+        let mut all = Usage::default();
+        steps.iter().for_each(|(_, usage)| all += *usage);
+        (steps[steps.len() - 1].0, all)
+    };
+    steps.chunks(together).map(step).collect()
+}
+
 /// What the rows of one event use.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -66,6 +87,26 @@ impl Ledger {
             }
         }
         self.total -= usage;
+    }
+
+    /// What these rows use counts, without the rows.
+    pub(crate) fn absorb(&mut self, steps: &[Step]) {
+        for (second, usage) in steps.iter().filter(|(second, _)| *second >= self.closed) {
+            *self.expiring.entry(*second).or_default() += *usage;
+            self.total += *usage;
+        }
+    }
+
+    /// What was absorbed counts no longer.
+    pub(crate) fn withdraw(&mut self, steps: &[Step]) {
+        for (second, usage) in steps {
+            let Some(together) = self.expiring.get_mut(second) else { continue };
+            *together -= *usage;
+            if *together == Usage::default() {
+                self.expiring.remove(second);
+            }
+            self.total -= *usage;
+        }
     }
 
     /// What counts at `now`.

@@ -110,7 +110,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::of_store(
         "store.replication",
         "",
-        "Copies in each datacentre, for keyspaces that are made; 3 in the own one if left out",
+        "Copies of everything in the own datacentre, for keyspaces that are made; 3 if left out",
         |config| given(json!(config.store.replication)),
     ),
     Key::of_store(

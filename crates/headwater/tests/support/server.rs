@@ -11,9 +11,9 @@ use super::{PATIENCE, eventually};
 
 /// A running server with its data. Killed when it goes out of scope.
 pub struct Server {
-    /// Base URL of the publish listener, without a slash at its end.
+    /// Base URL of the publish listener, without a slash at its end; empty if the process only delivers.
     pub publish: String,
-    /// Base URL of the deliver listener.
+    /// Base URL of the deliver listener; empty if the process only publishes.
     pub deliver: String,
     /// Base URL of the ops listener.
     pub ops: String,
@@ -65,9 +65,12 @@ impl Server {
     fn start_as(mut server: Command, folder: std::sync::Arc<TempDir>, command: &str, options: &[&str]) -> Self {
         let ready_file = folder.path().join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
-        let any_port = "127.0.0.1:0";
-        server.arg(command).arg("--data").arg(folder.path().join("data"));
-        server.args(["--publish", any_port, "--deliver", any_port, "--ops", any_port, "--ready-file"]).arg(&ready_file);
+        server.arg(command).arg("--data").arg(folder.path().join("data")).arg("--ready-file").arg(&ready_file);
+        for listener in ["--publish", "--deliver", "--ops"] {
+            if !options.contains(&listener) {
+                server.args([listener, "127.0.0.1:0"]);
+            }
+        }
         server.args(options);
         let mut program = Program::start(&mut server, &folder.path().join("headwater.log"));
         let ready = eventually("the ready file", || {
@@ -76,10 +79,8 @@ impl Server {
             }
             serde_json::from_slice::<Value>(&std::fs::read(&ready_file).ok()?).ok()
         });
-        let url = |name: &str| {
-            let url = ready[name].as_str().unwrap_or_else(|| panic!("the ready file names no `{name}`: {ready}"));
-            url.trim_end_matches('/').to_owned()
-        };
+        assert!(ready["ops"].is_string(), "the ready file names no `ops`: {ready}");
+        let url = |name: &str| ready[name].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
         Self { publish: url("publish"), deliver: url("deliver"), ops: url("ops"), ready, program, folder }
     }
 

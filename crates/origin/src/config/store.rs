@@ -103,6 +103,11 @@ impl StoreConfig {
         if !copies.contains_key(&self.datacentre) {
             return Err(wrong("replication", "does not name the own `datacentre`; give it copies too"));
         }
+        if copies.len() > 1 {
+            let problem =
+                "names several datacentres; nodes of two would overwrite each other's records, so name the own one";
+            return Err(wrong("replication", problem));
+        }
         let options = Options::new(self.contact_points.clone(), &self.datacentre);
         Ok(Some(Options {
             replication: copies.into_iter().collect(),
@@ -183,14 +188,14 @@ mod tests {
     use crate::config::Config;
 
     const GOOD: &str = "role = 'deliver'\n[store]\nengine = 'cassandra'\ncontact_points = ['10.0.0.1:9042']\n\
-        datacentre = 'dc1'\nreplication = {dc1 = 3, dc2 = 3}\nmemcached_zone = 'b'\n[store.memcached]\n\
+        datacentre = 'dc1'\nreplication = {dc1 = 5}\nmemcached_zone = 'b'\n[store.memcached]\n\
         a = ['10.0.0.1:11211']\nb = ['10.0.0.2:11211']";
 
     #[test]
     fn a_cluster_is_read_as_written() {
         let config = Config::from_toml(GOOD).unwrap();
         let options = config.store.cassandra(1, 2).unwrap().unwrap();
-        assert_eq!(options.replication, [("dc1".to_owned(), 3), ("dc2".to_owned(), 3)]);
+        assert_eq!(options.replication, [("dc1".to_owned(), 5)]);
         assert_eq!(options.memcached.unwrap().own, "b");
         assert!(config.role.delivers() && !config.role.publishes());
     }
@@ -205,7 +210,8 @@ mod tests {
             ("role = 'deliver'", "role"),
             (&GOOD.replace("'b'\n", "'c'\n"), "store.memcached_zone"),
             (&GOOD.replace("b = ['10.0.0.2:11211']", "b = []"), "store.memcached.b"),
-            (&GOOD.replace("{dc1 = 3, dc2 = 3}", "{dc2 = 3}"), "store.replication"),
+            (&GOOD.replace("{dc1 = 5}", "{dc2 = 3}"), "store.replication"),
+            (&GOOD.replace("{dc1 = 5}", "{dc1 = 3, dc2 = 3}"), "several datacentres"),
         ] {
             let message = Config::from_toml(text).unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");

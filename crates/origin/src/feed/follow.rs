@@ -42,8 +42,11 @@ pub async fn run(origin: Arc<Origin>, address: SocketAddr) {
             () = origin.drain.started() => return,
         };
         match answer {
+            // One file for all nodes names this one too.
+            Ok((now_at, ..)) if origin.feed.as_ref().is_some_and(|feed| feed.place().boot == now_at.boot) => return,
             Ok((now_at, has_gap, frames)) => {
                 if is_lost {
+                    origin.metrics.feed(false);
                     tracing::info!(%address, "the feed of a node is back");
                 }
                 is_lost = false;
@@ -56,6 +59,7 @@ pub async fn run(origin: Arc<Origin>, address: SocketAddr) {
             }
             Err(why) => {
                 if !is_lost {
+                    origin.metrics.feed(true);
                     tracing::warn!(%address, why, "the feed of a node is lost; what it commits is seen a little later");
                 }
                 (is_lost, place) = (true, None);

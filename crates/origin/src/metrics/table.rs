@@ -95,13 +95,18 @@ pub(super) const CACHE_REQUESTS: Metric = counter(
     "headwater_cache_requests_total",
     "lookups",
     &["tier", "result"],
-    "lookups of media: `memory` is the live window, `dvr` what was read back before; `hit` or `miss`",
+    "lookups of media: `memory` is the live window, `dvr` what was read back before, `memcached` (in chunks) what a cluster keeps in front of it; `hit` or `miss`",
 );
 pub(super) const SHED: Metric =
     counter("headwater_shed_total", "requests", &["class"], "reads refused under stress (rows 11 and 12)");
 pub(super) const UTILIZATION: Metric =
     gauge("headwater_store_utilization", "", "how hard the store works; 1 is its target");
 
+pub(super) const FEEDS_LOST: Metric = gauge(
+    "headwater_feeds_lost",
+    "nodes",
+    "nodes in `store.feeds` that cannot be heard; what they commit is seen a little later, what is arriving there is not",
+);
 pub(super) const DAMAGED_READS: Metric = counter(
     "headwater_damaged_reads_total",
     "reads",
@@ -148,6 +153,7 @@ pub const METRICS: &[Metric] = &[
     STORE_DURATION,
     CACHE_BYTES,
     CACHE_REQUESTS,
+    FEEDS_LOST,
     SHED,
     UTILIZATION,
     DAMAGED_READS,

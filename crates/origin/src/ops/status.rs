@@ -93,10 +93,12 @@ async fn readyz(State(origin): State<Arc<Origin>>) -> (StatusCode, &'static str)
     if origin.drain.has_started() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
-    match origin.store.entries().await {
-        Ok(_) => (StatusCode::OK, "ready\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
-    }
+    // A shared store is asked all the time; who probes must not ask it for more.
+    let answers = match origin.store.shared() {
+        Some(shared) => shared.is_current(),
+        None => origin.store.entries().await.is_ok(),
+    };
+    if answers { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n") }
 }
 
 /// Prometheus metrics.

@@ -12,6 +12,8 @@ pub(crate) enum Fault {
     UnlinksOpen,
     /// A bucket goes without what still stands in it.
     ForgetsStanding,
+    /// Of a bucket that a start left on the disk the last number is overlooked.
+    ShortSpans,
 }
 
 /// Whether the engine has this fault.

@@ -9,6 +9,7 @@ use headwater_model::row::{Digest, Keep, Key};
 use headwater_model::{Millis, Timestamp};
 
 use super::format::{self, BLOCK, Class, Extent, Facts, FileHeader, GRAIN, Head, Record, Trailer};
+use super::summary::Summary;
 use crate::disk::{Disk, File};
 use crate::slab::Body;
 
@@ -71,6 +72,8 @@ pub(crate) struct Bucket {
     pub(crate) sealed: bool,
     /// Bytes of it whose space was given back.
     pub(crate) freed: u64,
+    /// Whether the records of its segments are on the disk only: `records` has the others.
+    pub(crate) is_deferred: bool,
     /// Objects of which it has a record that took the place of one in another bucket.
     pub(crate) replaces: HashSet<Key>,
     /// Everything durable in it, in the order of the file.
@@ -96,6 +99,7 @@ impl Bucket {
             written: 0,
             sealed: false,
             freed: 0,
+            is_deferred: false,
             replaces: HashSet::new(),
             records: vec![],
             expires: Timestamp::MIN,
@@ -114,6 +118,7 @@ impl Bucket {
             written: length,
             sealed: false,
             freed: 0,
+            is_deferred: false,
             replaces: HashSet::new(),
             records: vec![],
             expires: Timestamp::MIN,
@@ -194,22 +199,40 @@ impl Bucket {
     /// only slower to open, so that an error here is no loss.
     pub(crate) fn seal(&mut self, now: Timestamp) -> io::Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        self.write_footer(&*file, now)?;
+        self.write_footer(&*file, now, self.summary(now))?;
         self.sealed = true;
         Ok(())
     }
 
-    /// Writes the footer behind the records.
-    pub(crate) fn write_footer(&self, file: &dyn File, now: Timestamp) -> io::Result<()> {
+    /// The bytes of its summary, where it has one.
+    fn summary(&self, now: Timestamp) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Some((summary, in_full)) = Summary::of(self) {
+            summary.encode(&in_full, &mut bytes);
+            let offset = self.length.next_multiple_of(BLOCK);
+            bytes.extend(Trailer::of(&bytes, offset, now, self.header.seed()).encode_of_summary());
+        }
+        bytes
+    }
+
+    /// Writes the footer behind the records. Without a `summary` it is read as a whole at each start: a bucket that was
+    /// found by a scan has none, because what it holds may be void.
+    pub(crate) fn write_footer(&self, file: &dyn File, now: Timestamp, summary: Vec<u8>) -> io::Result<()> {
         let mut sorted: Vec<&Arc<Stored>> = self.records.iter().collect();
         sorted.sort_by(|one, other| order(one).cmp(&order(other)));
         let mut footer = Vec::new();
         for stored in sorted {
             format::encode_item(&stored.record, stored.stamp, stored.digest, stored.extent, &mut footer);
         }
-        let offset = self.length.next_multiple_of(BLOCK);
+        let start = self.length.next_multiple_of(BLOCK);
+        let offset = start + summary.len() as u64;
         let trailer = Trailer::of(&footer, offset, now, self.header.seed()).encode();
-        file.write_at(&mut [IoSlice::new(&footer), IoSlice::new(&trailer)], offset)?;
+        file.write_at(&mut [IoSlice::new(&summary), IoSlice::new(&footer)], start)?;
+        if !summary.is_empty() {
+            // A start that goes by the summary does not look at the footer: the trailer vouches for it.
+            file.sync_data()?;
+        }
+        file.write_at(&mut [IoSlice::new(&trailer)], offset + footer.len() as u64)?;
         file.sync_data()
     }
 

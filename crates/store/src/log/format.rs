@@ -35,6 +35,7 @@ pub(crate) const HOLE_BYTES_MIN: u64 = 2 * BLOCK;
 
 pub(crate) const RECORD_MAGIC: [u8; 8] = *b"HwRecord";
 const FOOTER_MAGIC: [u8; 8] = *b"HwFooter";
+const SUMMARY_MAGIC: [u8; 8] = *b"HwSummry";
 
 /// Which rows share a bucket: those kept for about the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -245,7 +246,7 @@ fn check(seed: u64, offset: u64, fields: &[u8], meta: &[u8]) -> u128 {
     hasher.finish_128()
 }
 
-/// The last bytes of a sealed bucket.
+/// The last bytes of a sealed bucket; and, with a magic of its own, the last of a summary, right before the footer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trailer {
     pub(crate) footer: u64,
@@ -262,8 +263,16 @@ impl Trailer {
     }
 
     pub(crate) fn encode(&self) -> [u8; TRAILER_BYTES] {
+        self.encode_as(FOOTER_MAGIC)
+    }
+
+    pub(crate) fn encode_of_summary(&self) -> [u8; TRAILER_BYTES] {
+        self.encode_as(SUMMARY_MAGIC)
+    }
+
+    fn encode_as(&self, magic: [u8; 8]) -> [u8; TRAILER_BYTES] {
         let mut bytes = [0; TRAILER_BYTES];
-        bytes[..8].copy_from_slice(&FOOTER_MAGIC);
+        bytes[..8].copy_from_slice(&magic);
         bytes[8..16].copy_from_slice(&self.footer.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.length.to_le_bytes());
         bytes[24..40].copy_from_slice(&self.sealed.nanos().to_le_bytes());
@@ -274,8 +283,16 @@ impl Trailer {
     }
 
     pub(crate) fn decode(bytes: &[u8; TRAILER_BYTES]) -> Option<Self> {
+        Self::decode_as(bytes, FOOTER_MAGIC)
+    }
+
+    pub(crate) fn decode_of_summary(bytes: &[u8; TRAILER_BYTES]) -> Option<Self> {
+        Self::decode_as(bytes, SUMMARY_MAGIC)
+    }
+
+    fn decode_as(bytes: &[u8; TRAILER_BYTES], magic: [u8; 8]) -> Option<Self> {
         let mut from = &bytes[..];
-        if array(&mut from).ok()? != FOOTER_MAGIC {
+        if array(&mut from).ok()? != magic {
             return None;
         }
         let footer = u64::from_le_bytes(array(&mut from).ok()?);

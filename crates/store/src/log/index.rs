@@ -11,7 +11,9 @@ use headwater_model::row::{EventId, Key, Object, Row};
 use headwater_model::{EventName, Pipeline, Rendition, Tenant, Timestamp};
 
 use super::bucket::Stored;
+use super::deferred::Deferred;
 use super::format::Record;
+use super::summary::{Span, Summary};
 use crate::usage::{Ledger, Usage};
 
 /// The current records.
@@ -22,6 +24,16 @@ pub(crate) struct Index {
     /// Event lives that are over, while buckets up to the number may hold rows of them.
     ended: HashMap<EventId, u64>,
     rows: usize,
+    /// What lies on the disk only.
+    pub(crate) deferred: Deferred,
+}
+
+/// What became of a record that is taken in late.
+pub(crate) enum Late {
+    /// It counts, in place of an older one.
+    Counts(Option<Arc<Stored>>),
+    /// It counts no longer: a newer one does, or its event is over.
+    Hidden(Option<Arc<Stored>>),
 }
 
 #[derive(Default)]
@@ -80,11 +92,45 @@ impl Index {
                 self.entries.insert((tenant.clone(), name.clone()), Arc::clone(stored));
                 let Some(id) = ended else { return PushedOut::default() };
                 self.ended.insert(*id, *horizon);
+                let holding = self.deferred.of_event(*id);
+                self.deferred.wanted.extend(holding);
                 let event = self.events.remove(id);
                 self.rows -= event.as_ref().map_or(0, Objects::count);
                 PushedOut { row: None, event }
             }
             Record::Void { .. } | Record::Mark => PushedOut::default(),
+        }
+    }
+
+    /// Leaves the segments of a bucket on the disk: only what they use is counted.
+    pub(crate) fn defer(&mut self, bucket: u64, summary: Arc<Summary>) {
+        for (event, steps) in &summary.uses {
+            if self.is_ended(*event) {
+                self.deferred.wanted.insert(bucket);
+            } else {
+                self.events.entry(*event).or_default().ledger.absorb(steps);
+            }
+        }
+        self.deferred.add(bucket, summary);
+    }
+
+    /// From here on the rows of a deferred bucket are counted one by one.
+    pub(crate) fn begin_loading(&mut self, bucket: u64) {
+        let Some(summary) = self.deferred.get(bucket).map(Arc::clone) else { return };
+        for (event, steps) in &summary.uses {
+            if let Some(objects) = self.events.get_mut(event) {
+                objects.ledger.withdraw(steps);
+            }
+        }
+    }
+
+    /// Takes in the row of a bucket that is loaded late: in any order it comes to what a fold would have come to.
+    pub(crate) fn take_in(&mut self, stored: &Arc<Stored>, now: Timestamp) -> Late {
+        let Some(row) = row(stored).filter(|row| !self.is_ended(row.key.event)) else { return Late::Hidden(None) };
+        let age = |stored: &Stored| (stored.stamp, stored.bucket, stored.extent.offset);
+        match self.current(&row.key) {
+            Some(current) if age(current) >= age(stored) => Late::Hidden(Some(Arc::clone(current))),
+            _ => Late::Counts(self.put(&row.key, stored, now)),
         }
     }
 
@@ -168,7 +214,7 @@ impl Index {
             object => objects.others.remove(&(object.clone(), key.pipeline.clone()))?,
         };
         row(&taken).into_iter().for_each(|row| objects.ledger.remove(row));
-        if objects.segments.is_empty() && objects.others.is_empty() {
+        if objects.segments.is_empty() && objects.others.is_empty() && self.deferred.of_event(key.event).is_empty() {
             self.events.remove(&key.event);
         }
         self.rows -= 1;
@@ -215,6 +261,23 @@ impl Index {
         let mut usage = Usage::default();
         events.iter().filter_map(|id| self.events.get(id)).for_each(|objects| usage += objects.ledger.at(now));
         usage
+    }
+
+    /// A deferred bucket without which the last `recent` numbers of some rendition are not known.
+    pub(crate) fn lacks_newest(&self, event: EventId, recent: usize) -> Option<u64> {
+        let objects = self.events.get(&event);
+        let lacks = |(rendition, bucket, last): (&Rendition, u64, u64)| {
+            let numbers = objects.and_then(|objects| objects.segments.get(rendition));
+            let oldest = numbers.and_then(|numbers| numbers.keys().rev().nth(recent.checked_sub(1)?));
+            (recent > 0 && oldest.is_none_or(|oldest| *oldest <= last)).then_some(bucket)
+        };
+        self.deferred.newest(event).find_map(lacks)
+    }
+
+    /// Current rows that lie on the disk only.
+    pub(crate) fn deferred_row_count(&self) -> u64 {
+        let counts = |span: &&Span| !self.is_ended(span.first.event);
+        self.deferred.spans().filter(counts).map(|span| span.rows).sum()
     }
 
     /// Rows held.

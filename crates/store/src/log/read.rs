@@ -43,6 +43,7 @@ impl Shared {
         if let Some(body) = self.hot(row) {
             return Ok(body.slice(range));
         }
+        self.have(&row.key).await?;
         if row.size == 0 {
             return self.locate(row).map(|_| Body::default()).ok_or(StoreError::Gone);
         }

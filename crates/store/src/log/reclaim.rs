@@ -64,10 +64,11 @@ impl Committer {
             return true;
         }
         let now = self.shared.stamps.now();
+        self.note_loaded();
         let done = match self.reclaim.take() {
             Some(reclaim) => self.advance(reclaim),
             None if self.shelf.seal_one(now) => Ok(true),
-            None => self.next(now),
+            None => self.load_wanted().and_then(|loaded| if loaded { Ok(true) } else { self.next(now) }),
         };
         self.count();
         if done.as_ref().is_err_and(|error| self.give_up_ballast(error)) {
@@ -124,7 +125,7 @@ impl Committer {
     fn is_due(&mut self, id: u64, now: Timestamp) -> bool {
         let expiry = self.expiry();
         let Some(bucket) = self.shelf.buckets.get_mut(&id) else { return false };
-        if bucket.records.is_empty() {
+        if bucket.records.is_empty() && !bucket.is_deferred {
             return true;
         }
         if bucket.header.class != Class::STANDING && bucket.expires > Timestamp::MIN {
@@ -146,6 +147,12 @@ impl Committer {
     /// Deals with the next records of a bucket, or removes it when all are dealt with.
     fn advance(&mut self, reclaim: Reclaim) -> io::Result<bool> {
         let Reclaim { bucket: id, early, next } = reclaim;
+        if self.shelf.buckets.get(&id).is_some_and(|bucket| bucket.is_deferred) {
+            self.load(id)?;
+            // What came to light may keep it longer.
+            self.reclaim = early.then_some(reclaim);
+            return Ok(true);
+        }
         let piece = self.shelf.buckets.get(&id).map(|bucket| piece(bucket, next)).unwrap_or_default();
         if piece.is_empty() {
             // The bucket stays in place, and is found again, if one of these fails.

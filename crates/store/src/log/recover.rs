@@ -1,5 +1,5 @@
-//! From files back to an index. Sealed buckets are read by their footer; the others are scanned, cut at the last whole
-//! record, and sealed. Then all records are folded in stamp order, as they were when they were written. Must never
+//! From files back to an index. Sealed buckets are read by their summary, or by their footer where what they hold hangs
+//! together with what others hold; the rest is scanned, cut at the last whole record, and sealed. Then all records are folded in stamp order, as they were when they were written. Must never
 //! cut off anything that was acked: what a head vouches for as durable is skipped where damaged, never cut.
 
 use std::collections::BTreeSet;
@@ -7,8 +7,10 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use headwater_model::Timestamp;
+use headwater_model::row::Row;
 
 use super::bucket::{Bucket, Stored};
+use super::deferred::Deferred;
 use super::format::{FILE_HEADER_BYTES, FileHeader, Record, file_id, file_name};
 use super::header::{COPY_OFFSET, Legible};
 use super::holes::Holes;
@@ -18,6 +20,7 @@ use super::look::{self, Footer, look};
 use super::room;
 use super::scan::Scanned;
 use super::shelf::Shelf;
+use super::summary::Summary;
 use super::{OpenError, Options};
 use crate::disk::{Disk, File};
 
@@ -58,30 +61,90 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recover
     let next_id = ids.iter().copied().chain(listed).max().unwrap_or(0) + 1;
     let bucket_bytes = room::bucket_bytes(options.bucket_bytes, disk.total_bytes().map_err(unreadable)?);
     let mut shelf = Shelf::new(Arc::clone(disk), options.grace, bucket_bytes, next_id);
+    let mut deferred = Deferred::default();
     for id in &ids {
-        let found = bucket(&**disk, *id, options).or_else(|error| bad_sector(*id, error));
-        let found = found.map_err(|error| OpenError::failed(format!("{}/{}", disk.place(), file_name(*id)), error))?;
-        match found {
-            Found::Bucket(bucket) => drop(shelf.buckets.insert(*id, *bucket)),
-            Found::Damaged(bucket) => {
-                troubles.damaged += 1;
-                bucket.into_iter().for_each(|bucket| drop(shelf.buckets.insert(*id, *bucket)));
-            }
-            Found::Nothing => {}
-            Found::Later(version) => return Err(OpenError::Later { file: file_name(*id), version }),
+        if let Some(summary) = take_in(&mut shelf, &mut troubles, *id, options, Reading::Brief)? {
+            deferred.add(*id, Arc::new(summary));
         }
+    }
+    for id in needed(&shelf, &deferred) {
+        deferred.take(id);
+        take_in(&mut shelf, &mut troubles, id, options, Reading::Whole)?;
     }
     disk.sync_dir().map_err(unreadable)?;
     shelf.inventory = Inventory::renew(&**disk, shelf.buckets.keys().copied());
-    drop_voids(&mut shelf);
-    let index = fold(&mut shelf);
+    let voids = drop_voids(&mut shelf);
+    let mut index = fold(&mut shelf);
+    index.deferred.voids = voids;
+    for (id, bucket) in shelf.buckets.iter().filter(|(_, bucket)| bucket.is_deferred) {
+        debug_assert!(bucket.sealed);
+        deferred.get(*id).into_iter().for_each(|summary| index.defer(*id, Arc::clone(summary)));
+    }
     let holes = holes(&shelf, &index);
     Ok(Recovered { shelf, index, holes, troubles })
+}
+
+/// How much of a sealed bucket is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Brief,
+    Whole,
+}
+
+/// Puts one file on the shelf; its summary, if it was read by that.
+fn take_in(
+    shelf: &mut Shelf,
+    troubles: &mut Troubles,
+    id: u64,
+    options: &Options,
+    reading: Reading,
+) -> Result<Option<Summary>, OpenError> {
+    let disk = Arc::clone(shelf.disk());
+    let found = bucket(&*disk, id, options, reading).or_else(|error| bad_sector(id, error));
+    let found = found.map_err(|error| OpenError::failed(format!("{}/{}", disk.place(), file_name(id)), error))?;
+    shelf.buckets.remove(&id);
+    match found {
+        Found::Bucket(bucket) => drop(shelf.buckets.insert(id, *bucket)),
+        Found::Brief(bucket, summary) => {
+            shelf.buckets.insert(id, *bucket);
+            return Ok(Some(summary));
+        }
+        Found::Damaged(bucket) => {
+            troubles.damaged += 1;
+            bucket.into_iter().for_each(|bucket| drop(shelf.buckets.insert(id, *bucket)));
+        }
+        Found::Nothing => {}
+        Found::Later(version) => return Err(OpenError::Later { file: file_name(id), version }),
+    }
+    Ok(None)
+}
+
+/// The deferred buckets that cannot stay so, because another one may have a record of the same object: one of the two
+/// has replaced the other's, or removed it. What is known of that is each bucket's own list, and the records of those
+/// that have none.
+fn needed(shelf: &Shelf, deferred: &Deferred) -> BTreeSet<u64> {
+    let mut needed = BTreeSet::new();
+    for (id, bucket) in &shelf.buckets {
+        let summary = deferred.get(*id);
+        for key in summary.into_iter().flat_map(|summary| &summary.contested) {
+            needed.insert(*id);
+            needed.extend(deferred.with_key(key));
+        }
+        for stored in &bucket.records {
+            match &stored.record {
+                Record::Row(Row { key, .. }) | Record::Removal { key, .. } => needed.extend(deferred.with_key(key)),
+                Record::Entry { .. } | Record::Void { .. } | Record::Mark => {}
+            }
+        }
+    }
+    needed
 }
 
 /// What became of a file.
 enum Found {
     Bucket(Box<Bucket>),
+    /// Known by its summary.
+    Brief(Box<Bucket>, Summary),
     /// Left as it is, with what can be read of it.
     Damaged(Option<Box<Bucket>>),
     /// Nothing was in it, and it was removed.
@@ -103,10 +166,15 @@ pub(super) fn is_bad_sector(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
-fn bucket(disk: &dyn Disk, id: u64, options: &Options) -> io::Result<Found> {
+fn bucket(disk: &dyn Disk, id: u64, options: &Options, reading: Reading) -> io::Result<Found> {
     let name = file_name(id);
     let file = disk.open_to_repair(&name)?;
     mend(&*file, id)?;
+    if reading == Reading::Brief
+        && let Some((bucket, summary)) = look::look_briefly(&*file, id, options.grace)?
+    {
+        return Ok(Found::Brief(Box::new(bucket), summary));
+    }
     match look(&*file, id, options.grace)? {
         look::Found::Sealed(bucket) => Ok(Found::Bucket(bucket)),
         look::Found::Scanned(header, scanned, footer) => {
@@ -183,7 +251,7 @@ fn by_scan(
         return Ok(Found::Damaged(Some(Box::new(bucket))));
     }
     // A full disk may refuse the footer: the bucket is complete without it.
-    match bucket.write_footer(&**file, Timestamp::MIN) {
+    match bucket.write_footer(&**file, Timestamp::MIN, Vec::new()) {
         Ok(()) => bucket.sealed = true,
         Err(error) => tracing::warn!(file = name, %error, "no footer could be written; the next start scans again"),
     }
@@ -213,8 +281,8 @@ fn holes(shelf: &Shelf, index: &Index) -> Holes {
     holes
 }
 
-/// Drops what was written by commits that failed.
-pub(super) fn drop_voids(shelf: &mut Shelf) {
+/// Drops what was written by commits that failed; their stamps.
+pub(super) fn drop_voids(shelf: &mut Shelf) -> Vec<(Timestamp, Timestamp)> {
     let all = shelf.buckets.values().flat_map(|bucket| &bucket.records);
     let voids: Vec<(Timestamp, Timestamp)> = all
         .filter_map(|stored| match &stored.record {
@@ -223,7 +291,7 @@ pub(super) fn drop_voids(shelf: &mut Shelf) {
         })
         .collect();
     if voids.is_empty() {
-        return;
+        return voids;
     }
     let is_void = |stored: &Arc<Stored>| {
         let stamp = stored.stamp;
@@ -233,6 +301,7 @@ pub(super) fn drop_voids(shelf: &mut Shelf) {
     for bucket in shelf.buckets.values_mut() {
         bucket.records.retain(|stored| !is_void(stored));
     }
+    voids
 }
 
 /// Applies all records in stamp order. Of two copies of one record, the one carried forward counts.

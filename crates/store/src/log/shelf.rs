@@ -11,6 +11,7 @@ use headwater_model::{Millis, Timestamp};
 use super::bucket::{Bucket, Draft, Stored, is_full};
 use super::format::{Class, FileHeader, Record};
 use super::inventory::Inventory;
+use super::summary;
 use crate::disk::{Disk, File};
 
 /// Where drafts come from.
@@ -40,6 +41,11 @@ impl Shelf {
     pub(crate) fn new(disk: Arc<dyn Disk>, grace: Millis, bytes_max: u64, first_id: u64) -> Self {
         let (buckets, open, voids, inventory) = Default::default();
         Self { disk, buckets, open, next_id: first_id, grace, bytes_max, voids, inventory }
+    }
+
+    /// Where they lie.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     /// Bytes after which a bucket is sealed.
@@ -79,6 +85,10 @@ impl Shelf {
         for id in touched {
             let Some(bucket) = self.buckets.get_mut(&id) else { continue };
             let of_bucket = placed.iter().map(|(_, stored)| stored).filter(|stored| stored.bucket == id);
+            if from == Origin::Carried {
+                let carried = of_bucket.clone().filter_map(|stored| summary::plain(&stored.record));
+                bucket.replaces.extend(carried.map(|row| row.key.clone()));
+            }
             bucket.settle(of_bucket.cloned(), self.grace);
             self.inventory.add(id);
         }
@@ -218,10 +228,12 @@ impl Shelf {
     /// Keeps the bucket of `by` for as long as the row that it replaced: else the old row would be back once
     /// its successor is gone.
     pub(crate) fn outlive(&mut self, by: &Stored, replaced: &Stored) {
-        let (Some(bucket), Some(expires)) = (self.buckets.get_mut(&by.bucket), replaced.expires(self.grace)) else {
-            return;
-        };
-        bucket.expires = bucket.expires.max(expires);
+        let Some(bucket) = self.buckets.get_mut(&by.bucket) else { return };
+        match replaced.expires(self.grace) {
+            Some(expires) => bucket.expires = bucket.expires.max(expires),
+            None if by.expires(self.grace).is_none() => return,
+            None => {}
+        }
         if let Record::Row(row) = &replaced.record
             && replaced.bucket != by.bucket
         {

@@ -20,12 +20,14 @@ pub struct Stats {
     pub early_buckets: u64,
     /// Bytes of them.
     pub early_bytes: u64,
-    /// Bucket files that the last start missed: somebody took them away.
+    /// Bucket files that were missed at the last start or since: somebody took them away.
     pub missing_buckets: u64,
-    /// Bucket files that the last start found damaged.
+    /// Bucket files that were found damaged at the last start or since.
     pub damaged_buckets: u64,
     /// Current rows.
     pub rows: u64,
+    /// Those of them that are in memory: of the others a start has read only which numbers there are.
+    pub rows_in_memory: u64,
     /// Writes that wait for the committer.
     pub waiting: u64,
 }
@@ -54,6 +56,9 @@ pub trait Observer: Send + Sync {
 pub(super) struct Counters {
     pub(super) disk_bytes: AtomicU64,
     pub(super) buckets: AtomicU64,
+    /// Bucket files that were found to be missing, and damaged, since the start.
+    pub(super) missing: AtomicU64,
+    pub(super) damaged: AtomicU64,
     early_buckets: AtomicU64,
     early_bytes: AtomicU64,
 }

@@ -166,7 +166,7 @@ impl Survey {
             survey.look_at(&**disk, id, pace)?;
         }
         survey.note_names();
-        drop_voids(&mut survey.shelf);
+        drop(drop_voids(&mut survey.shelf));
         survey.index = fold(&mut survey.shelf);
         Ok(survey)
     }
@@ -239,6 +239,18 @@ impl Survey {
         let alive = |entry: Entry| entry.alive().map(|event| (event.id, event.tenant.clone(), event.name.clone()));
         self.index.entries().into_iter().filter_map(alive).collect()
     }
+}
+
+/// What a directory comes to when every record in it is read.
+#[cfg(test)]
+pub(super) fn whole_index(disk: &Arc<dyn Disk>) -> Result<Index, SurveyError> {
+    struct Unpaced;
+    impl Pace for Unpaced {
+        fn begin(&self, _: u64, _: u64) {}
+        fn read(&self, _: u64) {}
+        fn done(&self, _: u64) {}
+    }
+    Survey::take(disk, Timestamp::MIN, &Unpaced).map(|survey| survey.index)
 }
 
 /// Seconds that a class keeps its rows for at most; `None` for what is kept until it is replaced.

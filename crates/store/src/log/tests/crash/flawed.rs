@@ -60,6 +60,11 @@ fn a_standing_record_that_is_not_carried_forward_is_caught() {
     check_caught(Flaw::Inside(Fault::ForgetsStanding));
 }
 
+#[test]
+fn a_number_that_is_overlooked_on_the_disk_is_caught() {
+    check_caught(Flaw::Inside(Fault::ShortSpans));
+}
+
 fn check_caught(flaw: Flaw) {
     let fault = if let Flaw::Inside(fault) = flaw { Some(fault) } else { None };
     let _breaking = Breaking::with(fault);
