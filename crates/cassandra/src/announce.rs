@@ -14,6 +14,7 @@ use headwater_store::{Body, Listener, Notice};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, oneshot};
 
+use crate::broken::{Fault, broken};
 use crate::index::Index;
 
 /// What a commit changed.
@@ -47,7 +48,8 @@ pub(crate) struct Announcer {
 #[expect(clippy::large_enum_variant, reason = "there are as many as commits in progress")]
 enum Commit {
     Open,
-    Ended(Option<Change>, oneshot::Sender<()>),
+    /// With what was known of the candidate before.
+    Ended(Option<(Change, Option<Row>)>, oneshot::Sender<()>),
 }
 
 /// A commit in progress: it holds back the watermark and what is stamped later. Dropping it means that it failed.
@@ -75,7 +77,7 @@ impl Announcer {
     }
 
     /// Ends a commit; the receiver hears when it is told.
-    fn end(&self, stamp: Timestamp, change: Option<Change>) -> oneshot::Receiver<()> {
+    fn end(&self, stamp: Timestamp, change: Option<(Change, Option<Row>)>) -> oneshot::Receiver<()> {
         let (told, waits) = oneshot::channel();
         self.commits.lock().insert(stamp, Commit::Ended(change, told));
         let telling = self.telling.lock();
@@ -89,7 +91,7 @@ impl Announcer {
             let (stamp, commit) = first.remove_entry();
             stamps.push(stamp);
             let Commit::Ended(change, told) = commit else { continue };
-            notices.extend(change.and_then(|change| self.apply(change)));
+            notices.extend(change.and_then(|(change, before)| self.apply_own(change, before.as_ref())));
             waiting.push(told);
         }
         drop(commits);
@@ -177,6 +179,23 @@ impl Announcer {
         }
     }
 
+    /// As [`Announcer::apply`], of a commit of this process over `before`. It may be told late, and what others have set
+    /// over it has been seen by then: that stays.
+    fn apply_own(&self, change: Change, before: Option<&Row>) -> Option<Notice> {
+        let key = match &change {
+            Change::Row(row, _) => Some(&row.key),
+            Change::Removed(key) => Some(key),
+            Change::Entry(_) => None,
+        };
+        let is_overtaken = |key: &Key| {
+            let known = self.known(key);
+            // Of a segment a record stays: what is not known any more has expired.
+            let may_expire = matches!(key.object, Object::Segment { .. });
+            known.as_ref() != before && (known.is_some() || !may_expire)
+        };
+        if key.is_some_and(is_overtaken) && !broken(Fault::TellsOver) { None } else { self.apply(change) }
+    }
+
     /// Takes in a change; what to tell of it, if it is news.
     fn apply(&self, change: Change) -> Option<Notice> {
         match change {
@@ -216,10 +235,10 @@ impl Ticket {
         self.stamp
     }
 
-    /// The commit is durable; returns once the listener has heard of it.
-    pub(crate) async fn tell(mut self, change: Change) {
+    /// The commit over `before` is durable; returns once the listener has heard of it.
+    pub(crate) async fn tell(mut self, change: Change, before: Option<Row>) {
         self.ended = true;
-        let told = self.announcer.end(self.stamp, Some(change));
+        let told = self.announcer.end(self.stamp, Some((change, before)));
         // Only a listener that panicked leaves this unanswered; what is durable is durable all the same.
         let _ = told.await;
     }
@@ -242,4 +261,35 @@ pub(crate) fn slot(row: &Row) -> Timestamp {
 /// Only of segments a record stays.
 pub(crate) fn is_removed(row: &Row) -> bool {
     matches!(row.key.object, Object::Segment { .. }) && row.is_removed()
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::Millis;
+    use headwater_model::row::{Verdict, Version, judge};
+    use headwater_store::conformance::{Heard, body, claim, segment};
+    use headwater_store::stamp::ManualClock;
+
+    use super::*;
+
+    fn stored(seed: u64, stamp: Timestamp) -> Row {
+        match judge(None, &claim(segment("v", 7, "a"), &body(seed, 10), stamp), Version(seed.into()), stamp) {
+            Verdict::Store(row) => row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_told_late_does_not_hide_what_was_set_over_it() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1000)));
+        let (stamps, heard) = (Stamps::new(clock, Timestamp::MIN), Arc::new(Heard::default()));
+        let announcer = Announcer::new(stamps, Index::new(Millis(0)), Window::new(1 << 20), heard.clone());
+        let announcer = Arc::new(announcer);
+        let own = announcer.begin();
+        let (older, newer) = (stored(1, own.stamp()), stored(2, Timestamp::from_seconds(1001)));
+        assert!(announcer.learn(&older.key, None, Some(newer.clone())));
+        own.tell(Change::Row(older.clone(), None), None).await;
+        assert_eq!(announcer.known(&older.key), Some(newer.clone()));
+        assert_eq!(heard.all(), [Notice::Published(newer)]);
+    }
 }

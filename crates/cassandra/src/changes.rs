@@ -15,9 +15,11 @@ use headwater_store::codec::{decode_key, encode_key};
 use twox_hash::XxHash3_64;
 
 use crate::announce::{Announcer, is_removed};
+use crate::broken::{Fault, broken};
 use crate::error::{damaged, unavailable};
 use crate::place::Place;
 use crate::session::Cluster;
+use crate::tables::Tables;
 
 /// Notes of one bucket of time are spread over this many partitions, so that no single node takes them all.
 const SHARDS: u64 = 4;
@@ -35,7 +37,7 @@ pub(crate) const BLIND_MAX: Duration = Duration::from_secs(60);
 
 /// What is about to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Note {
+pub enum Note {
     /// This candidate gets this version.
     Published(Key, Version),
     /// This candidate is removed.
@@ -44,7 +46,8 @@ pub(crate) enum Note {
     Entry(Tenant, EventName, u64),
 }
 
-type Token = [u8; 16];
+/// Tells a note from all others.
+pub type Token = [u8; 16];
 /// What is still to be looked at, until when.
 type Open = (Note, Duration);
 
@@ -102,7 +105,12 @@ impl Cluster {
     }
 
     /// Notes from `from` on in one partition, with their tokens and nodes.
-    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
+    pub(crate) async fn notes(
+        &self,
+        shard: i32,
+        bucket: i64,
+        from: i64,
+    ) -> Result<Vec<(Token, i64, Note)>, StoreError> {
         let pages = self.session.execute_iter(self.statements.changes.read.clone(), (shard, bucket, from)).await;
         let pages = pages.map_err(|error| unavailable("reading changes", error))?;
         let rows = pages.rows_stream::<(i64, Vec<u8>, i64, i8, Vec<u8>)>();
@@ -115,6 +123,15 @@ impl Cluster {
         }
         Ok(notes)
     }
+}
+
+/// How what a note names is read.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// As a local quorum has it.
+    Quorum,
+    /// After everything that was begun before.
+    Serial,
 }
 
 /// What one process follows.
@@ -142,7 +159,7 @@ impl Watch {
     /// Reads the notes of others and looks at what they name. `now` is monotonic, `wall` is not; `node` is ourselves.
     pub(crate) async fn look(
         &mut self,
-        cluster: &Cluster,
+        cluster: &dyn Tables,
         announcer: &Announcer,
         node: i64,
         now: Duration,
@@ -167,52 +184,79 @@ impl Watch {
             let read_until = self.budget + 3 * SKEW;
             self.seen.retain(|_, at| now < *at + read_until);
         }
-        self.check(cluster, announcer, now).await;
-        failed.map_or(Ok(()), Err)
+        let checked = self.check(cluster, announcer, now).await;
+        failed.map_or(checked, Err)
     }
 
     fn take_up(&mut self, notes: Vec<(Token, i64, Note)>, node: i64, now: Duration) {
         for (token, from, note) in notes {
-            if from != node && self.seen.insert(token, now).is_none() {
+            if from != node && !broken(Fault::IgnoresNotes) && self.seen.insert(token, now).is_none() {
                 self.follow(note, now);
             }
         }
     }
 
-    async fn check(&mut self, cluster: &Cluster, announcer: &Announcer, now: Duration) {
+    /// Looks at everything that is open. Who could not read one of the records does not know what others have committed.
+    async fn check(&mut self, cluster: &dyn Tables, announcer: &Announcer, now: Duration) -> Result<(), StoreError> {
         let looks = std::mem::take(&mut self.open).into_iter().map(|open| follow_up(cluster, announcer, open, now));
         let looks: Vec<_> = looks.collect();
-        let open: Vec<Option<Open>> = stream::iter(looks).buffer_unordered(LOOKS).collect().await;
-        self.open = open.into_iter().flatten().collect();
+        let looks: Vec<(Option<Open>, Result<(), StoreError>)> =
+            stream::iter(looks).buffer_unordered(LOOKS).collect().await;
+        let mut answer = Ok(());
+        for (open, looked) in looks {
+            self.open.extend(open);
+            answer = answer.and(looked);
+        }
+        answer
     }
 }
 
-impl Cluster {
-    /// Looks at what `note` names at once; whether the change is there.
-    pub(crate) async fn see(&self, announcer: &Announcer, note: &Note) -> bool {
-        see(self, announcer, note).await.unwrap_or(false)
-    }
+/// Looks at what `note` names at once; whether the change is there.
+pub(crate) async fn look_at(cluster: &dyn Tables, announcer: &Announcer, note: &Note) -> bool {
+    see(cluster, announcer, note, Reading::Quorum).await.unwrap_or(false)
 }
 
-/// Looks once more; `None` if that was the last time.
-async fn follow_up(cluster: &Cluster, announcer: &Announcer, (note, until): Open, now: Duration) -> Option<Open> {
-    let done = see(cluster, announcer, &note).await.unwrap_or(false);
-    (!done && now < until).then_some((note, until))
+/// Looks once more; `None` if that was the last time. A look that the cluster does not answer is none: the note is not
+/// read again, so it stays open however long that lasts.
+async fn follow_up(
+    cluster: &dyn Tables,
+    announcer: &Announcer,
+    (note, until): Open,
+    now: Duration,
+) -> (Option<Open>, Result<(), StoreError>) {
+    // An attempt that got no answer may have been decided without any quorum having it: a serial read ends that.
+    let how = if now < until { Reading::Quorum } else { Reading::Serial };
+    match see(cluster, announcer, &note, how).await {
+        Ok(done) => ((!done && now < until).then_some((note, until)), Ok(())),
+        Err(error @ StoreError::Unavailable(_)) => (Some((note, until)), Err(error)),
+        // What cannot be understood will not be later on either.
+        Err(error) => {
+            tracing::error!(%error, "what another process has noted cannot be read");
+            ((now < until).then_some((note, until)), Ok(()))
+        }
+    }
 }
 
 /// Looks at what `note` names and tells what has changed; whether the change it names is there.
-async fn see(cluster: &Cluster, announcer: &Announcer, note: &Note) -> Result<bool, StoreError> {
+async fn see(cluster: &dyn Tables, announcer: &Announcer, note: &Note, how: Reading) -> Result<bool, StoreError> {
     let key = match note {
         Note::Published(key, _) | Note::Removed(key) => key,
         Note::Entry(tenant, name, rev) => {
-            let Some((entry, _)) = cluster.entry(tenant, name).await? else { return Ok(false) };
+            let entry = match how {
+                Reading::Quorum => cluster.entry(tenant, name).await?,
+                Reading::Serial => cluster.entry_serial(tenant, name).await?,
+            };
+            let Some((entry, _)) = entry else { return Ok(false) };
             let done = entry.counters().rev >= *rev;
             announcer.learn_entry(entry);
             return Ok(done);
         }
     };
     let before = announcer.known(key);
-    let row = cluster.row(&Place::of(key)).await?;
+    let row = match how {
+        Reading::Quorum => cluster.row(&Place::of(key)).await?,
+        Reading::Serial => cluster.row_serial(&Place::of(key)).await?,
+    };
     let done = match note {
         Note::Published(_, version) => row.as_ref().is_some_and(|row| row.version == *version),
         _ => row.as_ref().is_none_or(is_removed),

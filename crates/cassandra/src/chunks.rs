@@ -19,15 +19,17 @@ use crate::version;
 const OUTLIVE_S: i32 = 120;
 
 /// Names a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Chunk {
-    pub(crate) version: Version,
-    pub(crate) part: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Chunk {
+    /// The upload.
+    pub version: Version,
+    /// Which piece of it, from 0.
+    pub part: u32,
 }
 
 /// From where a chunk is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
     /// The nearest that has it.
     Nearest,
     /// Where it is durable.
@@ -36,7 +38,7 @@ pub(crate) enum Source {
 
 /// Where chunks are kept.
 #[async_trait]
-pub(crate) trait Chunks: Send + Sync {
+pub trait Chunks: Send + Sync {
     /// Keeps `bytes` for `ttl_s` seconds, 0 for ever. Durable when it returns.
     async fn put(&self, chunk: Chunk, bytes: Bytes, ttl_s: i32) -> Result<(), StoreError>;
 
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn pieces_cover_a_body_once() {
         for size in ChunkSize::ALL {
-            let version = version::draw(Timestamp::from_seconds(1), size);
+            let version = version::draw(Timestamp::from_seconds(1), size, version::chance());
             for length in [0, 1, size.bytes() - 1, size.bytes(), size.bytes() + 1, 5 * size.bytes()] {
                 let pieces = pieces(version, length);
                 assert_eq!(pieces.len() as u64, length.div_ceil(size.bytes()));

@@ -21,6 +21,7 @@ use crate::index::{Index, keeps};
 use crate::options::{Options, RECORDS_IN_FLIGHT, SCANS_MAX};
 use crate::place::Place;
 use crate::session::Cluster;
+use crate::tables::Tables;
 use crate::{OpenError, memcached, version};
 
 /// Locks that commits of this process take turns by: enough that two renditions seldom share one.
@@ -32,10 +33,23 @@ const LISTED_EXTRA_S: i64 = 86_400;
 /// Cassandra's longest time to live, in seconds: 20 years.
 const TTL_MAX_S: i64 = 630_720_000;
 
+/// A source of 128 bits of chance.
+pub(crate) type Chance = Arc<dyn Fn() -> u128 + Send + Sync>;
+
+/// What an engine runs on.
+pub struct Parts {
+    /// Records, entries, listings, notes.
+    pub tables: Arc<dyn Tables>,
+    /// Media.
+    pub chunks: Box<dyn Chunks>,
+    /// What no two calls give alike, in any process: tokens are made of it.
+    pub chance: Arc<dyn Fn() -> u128 + Send + Sync>,
+}
+
 /// The engine behind its handle.
 pub(crate) struct Engine {
     pub(crate) options: Options,
-    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<dyn Tables>,
     pub(crate) chunks: Box<dyn Chunks>,
     /// How often memcached was asked.
     pub(crate) cached: Arc<memcached::Counters>,
@@ -58,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) unknown: Mutex<Vec<Note>>,
     /// This process among the others.
     pub(crate) node: i64,
+    /// Where tokens come from.
+    pub(crate) chance: Chance,
 }
 
 impl Engine {
@@ -68,12 +84,6 @@ impl Engine {
         listener: Arc<dyn Listener>,
     ) -> Result<Self, OpenError> {
         let cluster = Arc::new(Cluster::connect(&options).await?);
-        // What is committed while the records are read is noted from here on.
-        let opened = clock.monotonic();
-        let watch = Watch::new(options.publish_budget, clock.wall());
-        let (index, highest) = load(&cluster, &options).await?;
-        let window = Window::new(options.window_bytes);
-        let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
         let cached = Arc::<memcached::Counters>::default();
         let chunks: Box<dyn Chunks> = match &options.memcached {
             None => Box::new(Arc::clone(&cluster)),
@@ -81,9 +91,27 @@ impl Engine {
                 Box::new(memcached::Cached::new(Arc::clone(&cluster), options, &clock, Arc::clone(&cached)).await?)
             }
         };
+        let parts = Parts { tables: cluster, chunks, chance: Arc::new(version::chance) };
+        let engine = Self::over(parts, options, clock, listener).await?;
+        Ok(Self { cached, ..engine })
+    }
+
+    /// On what was connected to; reads what is recorded.
+    pub(crate) async fn over(
+        Parts { tables: cluster, chunks, chance }: Parts,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Self, OpenError> {
+        // What is committed while the records are read is noted from here on.
+        let opened = clock.monotonic();
+        let watch = Watch::new(options.publish_budget, clock.wall());
+        let (index, highest) = load(&*cluster, &options).await?;
+        let window = Window::new(options.window_bytes);
+        let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
         Ok(Self {
             chunks,
-            cached,
+            cached: Arc::default(),
             cluster,
             clock,
             announcer: Arc::new(announcer),
@@ -95,7 +123,8 @@ impl Engine {
             opened,
             looked: AtomicU64::new(opened.as_nanos() as u64),
             unknown: Mutex::default(),
-            node: (version::chance() as u64).cast_signed(),
+            node: (chance() as u64).cast_signed(),
+            chance,
             options,
         })
     }
@@ -197,7 +226,7 @@ pub(crate) fn listed_s(ttl_s: i32) -> i32 {
 }
 
 /// Everything that is recorded, and the highest stamp of it.
-async fn load(cluster: &Cluster, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+async fn load(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timestamp), StoreError> {
     let mut scans = 1;
     loop {
         match scan(cluster, options).await {
@@ -210,17 +239,17 @@ async fn load(cluster: &Cluster, options: &Options) -> Result<(Index, Timestamp)
     }
 }
 
-async fn scan(cluster: &Cluster, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+async fn scan(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timestamp), StoreError> {
     let mut index = Index::new(options.grace);
     for (entry, ended) in cluster.entries().await? {
         index.put_entry(&entry);
         ended.into_iter().for_each(|id| drop(index.end(id)));
     }
     let mut highest = Timestamp::MIN;
-    let take_in = |row: Row| {
+    let mut take_in = |row: Row| {
         highest = highest.max(row.published);
         drop(index.put(&row.key.clone(), Some(row)));
     };
-    cluster.scan(take_in).await?;
+    cluster.scan(&mut take_in).await?;
     Ok((index, highest))
 }

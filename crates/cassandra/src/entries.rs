@@ -15,7 +15,7 @@ use crate::rows;
 use crate::session::Cluster;
 
 /// An entry with the lives of its event that are still to be freed.
-pub(crate) type Standing = (Entry, Vec<EventId>);
+pub type Standing = (Entry, Vec<EventId>);
 
 impl Cluster {
     /// The entry of an event as a local quorum has it.

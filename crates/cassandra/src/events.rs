@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::entries::Standing;
 use crate::index::life;
 use crate::options::RETRY_PAUSE;
-use crate::{chunks, place, version};
+use crate::{chunks, place};
 
 /// After an event is gone, uploads that other processes began before they knew still come to their end.
 pub(crate) const FREE_AFTER: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ impl Engine {
         };
         match stands {
             Some(stands) if stands == entry => {
-                ticket.tell(Change::Entry(entry.clone())).await;
+                ticket.tell(Change::Entry(entry.clone()), None).await;
                 ended.iter().for_each(|id| self.free_later((entry.clone(), ended.clone()), *id));
                 Ok(())
             }
@@ -77,7 +77,7 @@ impl Engine {
     /// Frees the media of a life that is over, some time from now.
     pub(crate) fn free_later(self: &Arc<Self>, of: Standing, event: EventId) {
         let (engine, clock) = (Arc::downgrade(self), Arc::clone(&self.clock));
-        let jitter = (version::chance() % FREE_JITTER.as_millis()) as u64;
+        let jitter = ((self.chance)() % FREE_JITTER.as_millis()) as u64;
         tokio::spawn(async move {
             clock.sleep(FREE_AFTER + Duration::from_millis(jitter)).await;
             let Some(engine) = engine.upgrade() else { return };

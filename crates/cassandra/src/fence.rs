@@ -7,6 +7,7 @@ use headwater_model::{Pipeline, Region};
 use headwater_store::{Body, StoreError};
 
 use crate::announce::Change;
+use crate::broken::{Fault, broken};
 use crate::engine::Engine;
 use crate::options::RACES_MAX;
 use crate::place::Place;
@@ -21,6 +22,9 @@ impl Engine {
         keep: Keep,
         region: &Region,
     ) -> Result<bool, StoreError> {
+        if broken(Fault::NoFence) {
+            return Ok(true);
+        }
         // Held readers of one segment ask all at once; the first of them finds the answer for the others.
         if let Some(answer) = self.announcer.known(key).and_then(|row| settled(&row, by)) {
             return Ok(answer);

@@ -6,6 +6,7 @@
 //! `announce` tells index, live window and listener. Consistency, deadlines and hedges are chosen in `session`.
 
 mod announce;
+pub mod broken;
 mod changes;
 mod chunks;
 mod engine;
@@ -23,6 +24,7 @@ mod schema;
 mod session;
 mod statements;
 pub mod survey;
+pub mod tables;
 mod tend;
 mod version;
 
@@ -39,6 +41,7 @@ use headwater_store::stamp::Clock;
 use headwater_store::{Body, Caches, Listener, Notice, Published, Shared, Store, StoreError, Usage};
 use tokio::sync::broadcast;
 
+pub use engine::Parts;
 pub use error::OpenError;
 pub use options::{ChunkSize, Options, PUBLISH_BUDGET};
 pub use schema::{Schema, Unlike, init};
@@ -67,7 +70,24 @@ impl Cassandra {
         clock: Arc<dyn Clock>,
         listener: Arc<dyn Listener>,
     ) -> Result<Arc<Self>, OpenError> {
-        let engine = Arc::new(Engine::open(options, clock, listener).await?);
+        Self::tend(Engine::open(options, clock, listener).await?).await
+    }
+
+    /// As [`Cassandra::open`], on a cluster that is none of Cassandra's: a simulated one.
+    ///
+    /// # Errors
+    /// [`OpenError`] if what is recorded cannot be read.
+    pub async fn over(
+        parts: Parts,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::tend(Engine::over(parts, options, clock, listener).await?).await
+    }
+
+    async fn tend(engine: Engine) -> Result<Arc<Self>, OpenError> {
+        let engine = Arc::new(engine);
         for (entry, ended) in engine.cluster.entries().await? {
             ended.iter().for_each(|id| engine.free_later((entry.clone(), ended.clone()), *id));
         }
@@ -117,14 +137,14 @@ impl Store for Cassandra {
         if self.engine.announcer.is_ended(event) {
             return Ok(Vec::new());
         }
-        self.engine.cluster.rows(event, rendition, numbers, limit, |row| self.engine.keeps(row)).await
+        self.engine.cluster.rows(event, rendition, numbers, limit, &|row| self.engine.keeps(row)).await
     }
 
     async fn standing(&self, event: EventId, recent: usize) -> Result<Vec<Row>, StoreError> {
         if self.engine.announcer.is_ended(event) {
             return Ok(Vec::new());
         }
-        self.engine.cluster.standing(event, recent, |row| self.engine.keeps(row)).await
+        self.engine.cluster.standing(event, recent, &|row| self.engine.keeps(row)).await
     }
 
     async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
@@ -199,6 +219,6 @@ impl Shared for Cassandra {
             }
         };
         // If it is not there yet, or the cluster does not answer, the next look at the notes will find it.
-        self.engine.cluster.see(&self.engine.announcer, &note).await;
+        changes::look_at(&*self.engine.cluster, &self.engine.announcer, &note).await;
     }
 }

@@ -20,14 +20,20 @@ pub(crate) const LOOSE: &str = "l";
 const SEGMENTS: &str = "s:";
 
 /// The full key of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    pub(crate) event: i64,
-    pub(crate) shelf: String,
-    pub(crate) block: i64,
-    pub(crate) pipeline: String,
-    pub(crate) number: i64,
-    pub(crate) name: String,
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The event.
+    pub event: i64,
+    /// The shelf of it.
+    pub shelf: String,
+    /// The block of the shelf.
+    pub block: i64,
+    /// Whose candidate.
+    pub pipeline: String,
+    /// A segment's number in the order of columns.
+    pub number: i64,
+    /// What it is called that has no number.
+    pub name: String,
 }
 
 impl Place {

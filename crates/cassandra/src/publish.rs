@@ -9,6 +9,7 @@ use headwater_model::row::{Claim, Key, Object, Row, Verdict, Version, judge};
 use headwater_store::{Body, Published, StoreError};
 
 use crate::announce::{Change, is_removed};
+use crate::broken::{Fault, broken};
 use crate::changes::Note;
 use crate::engine::Engine;
 use crate::options::{LAST_LOOK, RACES_MAX, RETRY_PAUSE};
@@ -49,10 +50,16 @@ impl Engine {
                 return Ok(refused);
             }
         }
-        let version = version::draw(self.clock.wall(), self.options.chunk_size);
+        let version = version::draw(self.clock.wall(), self.options.chunk_size, (self.chance)());
         let upload = Upload { claim, body, place, version, deadline };
         self.stage(&upload).await?;
         let published = self.commit(&upload).await;
+        if broken(Fault::CommitsFirst) {
+            chunks::stage(&*self.chunks, upload.version, &upload.body, self.ttl_s(upload.claim.keep)).await?;
+        }
+        if broken(Fault::NotesLater) {
+            self.cluster.note(&upload.note(), self.node, self.clock.wall()).await?;
+        }
         if !matches!(published, Ok(Published::Stored(_))) && self.ttl_s(upload.claim.keep) == 0 {
             self.discard(upload.version, upload.body.len());
         }
@@ -63,13 +70,19 @@ impl Engine {
     async fn stage(&self, upload: &Upload) -> Result<(), StoreError> {
         let ttl_s = self.ttl_s(upload.claim.keep);
         let note = upload.note();
-        let staged = async {
-            tokio::try_join!(
-                chunks::stage(&*self.chunks, upload.version, &upload.body, ttl_s),
-                self.list(&upload.place, ttl_s),
-                self.cluster.note(&note, self.node, self.clock.wall()),
-            )
+        let noted = async {
+            if broken(Fault::NotesLater) {
+                return Ok(());
+            }
+            self.cluster.note(&note, self.node, self.clock.wall()).await
         };
+        let chunks = async {
+            if broken(Fault::CommitsFirst) {
+                return Ok(());
+            }
+            chunks::stage(&*self.chunks, upload.version, &upload.body, ttl_s).await
+        };
+        let staged = async { tokio::try_join!(chunks, self.list(&upload.place, ttl_s), noted,) };
         match self.within(self.options.stage_budget(), staged).await {
             Some(staged) => staged.map(drop),
             None => Err(slow("staging took too long")),
@@ -102,7 +115,7 @@ impl Engine {
             let ttl_s = self.ttl_s(row.keep);
             match self.settle(&upload.place, known.as_ref(), Some(&row), ttl_s, upload.deadline).await {
                 Ok(Swap::Set) => {
-                    ticket.tell(Change::Row(row.clone(), Some(upload.body.clone()))).await;
+                    ticket.tell(Change::Row(row.clone(), Some(upload.body.clone())), known.clone()).await;
                     self.dispose(known);
                     return Ok(Published::Stored(row));
                 }
@@ -138,6 +151,7 @@ impl Engine {
                     tracing::debug!(%error, ?place, "a record is tried again");
                     self.clock.sleep(RETRY_PAUSE).await;
                 }
+                Ok(Swap::Stands(_)) if broken(Fault::SetsBlindly) => return Ok(Swap::Set),
                 answer => return answer,
             }
         };
@@ -199,7 +213,8 @@ impl Engine {
             let ticket = self.announcer.begin();
             match self.settle(&place, Some(&row), left.as_ref(), self.ttl_s(row.keep), deadline).await {
                 Ok(Swap::Set) => {
-                    ticket.tell(left.map_or(Change::Removed(key), |left| Change::Row(left, None))).await;
+                    let change = left.map_or(Change::Removed(key), |left| Change::Row(left, None));
+                    ticket.tell(change, Some(row.clone())).await;
                     // Whoever still has the record finds no bytes, and then that it is gone.
                     return chunks::delete(&*self.chunks, row.version, row.size).await;
                 }

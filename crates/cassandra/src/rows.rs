@@ -29,7 +29,7 @@ const BLOCK_ROWS: usize = 64;
 /// How a compare-and-set ended.
 #[derive(Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "it lives for one commit")]
-pub(crate) enum Swap {
+pub enum Swap {
     /// The record is what was to be set.
     Set,
     /// It is something else.

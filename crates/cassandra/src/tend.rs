@@ -56,7 +56,7 @@ impl Engine {
         let now = self.clock.monotonic();
         let mut watch = self.watch.lock().await;
         std::mem::take(&mut *self.unknown.lock()).into_iter().for_each(|note| watch.follow(note, now));
-        watch.look(&self.cluster, &self.announcer, self.node, now, self.clock.wall()).await
+        watch.look(&*self.cluster, &self.announcer, self.node, now, self.clock.wall()).await
     }
 
     /// Looks at every record, after notes may have been missed.
@@ -68,11 +68,11 @@ impl Engine {
         // What has changed since a record was read is left alone: it is being noted, and seen, now.
         let known = self.announcer.index.read().all();
         let mut missing: std::collections::HashMap<Key, Row> = known.clone();
-        let see = |row: Row| {
+        let mut see = |row: Row| {
             missing.remove(&row.key);
             self.announcer.learn(&row.key.clone(), known.get(&row.key), Some(row));
         };
-        self.cluster.scan(see).await?;
+        self.cluster.scan(&mut see).await?;
         for (key, row) in missing {
             let stands = self.cluster.row(&Place::of(&key)).await?;
             self.announcer.learn(&key, Some(&row), stands);

@@ -12,9 +12,9 @@ const SIZE_BITS: u32 = 4;
 
 /// A new token for an upload that is staged at `wall`. The time is for people and for `store check`; nothing is decided
 /// by it.
-pub(crate) fn draw(wall: Timestamp, chunk_size: ChunkSize) -> Version {
+pub(crate) fn draw(wall: Timestamp, chunk_size: ChunkSize, chance: u128) -> Version {
     let millis = (wall.nanos() / 1_000_000).clamp(0, (1 << 44) - 1) as u128;
-    Version(millis << (CHANCE_BITS + SIZE_BITS) | (chunk_size as u128) << CHANCE_BITS | chance() >> (128 - CHANCE_BITS))
+    Version(millis << (CHANCE_BITS + SIZE_BITS) | (chunk_size as u128) << CHANCE_BITS | chance >> (128 - CHANCE_BITS))
 }
 
 /// When the upload with this token was staged, by the clock of its process.
@@ -49,7 +49,7 @@ mod tests {
         let mut drawn = std::collections::HashSet::new();
         for size in ChunkSize::ALL {
             for _ in 0..100 {
-                let version = draw(Timestamp::from_seconds(1_800_000_000), size);
+                let version = draw(Timestamp::from_seconds(1_800_000_000), size, chance());
                 assert_eq!(chunk_bytes(version), Some(size.bytes()));
                 assert_eq!(staged(version), Timestamp::from_seconds(1_800_000_000));
                 assert!(drawn.insert(version));
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn later_tokens_are_larger() {
-        let at = |second| draw(Timestamp::from_seconds(second), ChunkSize::Kib64);
+        let at = |second| draw(Timestamp::from_seconds(second), ChunkSize::Kib64, chance());
         assert!(at(1) < at(2) && at(2) < at(3));
     }
 }

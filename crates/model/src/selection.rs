@@ -78,7 +78,10 @@ impl<'a> Candidates<'a> {
         let is_removed =
             |pipeline: &&Pipeline| question.rows.iter().any(|row| row.key.pipeline == **pipeline && row.is_removed());
         let unmasked = unmasked.filter(|pipeline| !is_removed(pipeline) && !is_passed_over(&question, pipeline));
-        let ranked = unmasked.map(|pipeline| (pipeline, row_of(question.rows, pipeline, settled)));
+        // Of one process nothing is known whose stamp the watermark has not passed. Stamps of another process may lie
+        // ahead of ours, and what is known of it counts: nobody would pass it over.
+        let up_to = if question.fenced { Timestamp::MAX } else { settled };
+        let ranked = unmasked.map(|pipeline| (pipeline, row_of(question.rows, pipeline, up_to)));
         Self { question, ranked: ranked.collect() }
     }
 
@@ -142,13 +145,24 @@ impl<'a> Candidates<'a> {
 /// here.
 fn is_passed_over(question: &Question<'_>, pipeline: &Pipeline) -> bool {
     let row = question.rows.iter().find(|row| row.key.pipeline == *pipeline);
-    let stands = |by: &Pipeline| {
-        let is_removed = question.rows.iter().any(|row| row.key.pipeline == *by && row.is_removed() && row.has_come());
-        question.rules.pipelines.contains(by)
-            && !is_masked(question.masks, by, question.rendition, question.number)
-            && !is_removed
-    };
-    row.is_some_and(|row| row.passed.iter().any(stands))
+    row.is_some_and(|row| row.passed.iter().any(|by| stands(question, by)))
+}
+
+/// Whether one in whose favour another was passed over can still be chosen.
+fn stands(question: &Question<'_>, by: &Pipeline) -> bool {
+    let is_removed = question.rows.iter().any(|row| row.key.pipeline == *by && row.is_removed() && row.has_come());
+    question.rules.pipelines.contains(by)
+        && !is_masked(question.masks, by, question.rendition, question.number)
+        && !is_removed
+}
+
+/// Whether there is a sound candidate of which nothing is known here yet but that another was passed over in its favour:
+/// then the segment is not absent.
+#[must_use]
+pub fn is_promised(question: &Question<'_>) -> bool {
+    let is_known = |by: &Pipeline| question.rows.iter().any(|row| row.key.pipeline == *by && row.has_come());
+    let mut passed = question.rows.iter().flat_map(|row| row.passed.iter());
+    passed.any(|by| !is_known(by) && stands(question, by))
 }
 
 /// Which pipelines have to be passed over before the choice may fall on `chosen` for ever: all that rank above it, are
@@ -164,7 +178,7 @@ pub fn overtaken<'a>(question: &Question<'a>, chosen: &'a Row) -> impl Iterator<
 }
 
 fn row_of<'a>(rows: &'a [Row], pipeline: &Pipeline, settled: Timestamp) -> Option<&'a Row> {
-    rows.iter().find(|row| row.key.pipeline == *pipeline && row.first <= settled)
+    rows.iter().find(|row| row.key.pipeline == *pipeline && row.has_come() && row.first <= settled)
 }
 
 /// Whether `pipeline` had published one of the two segments before, by `at`, masked or not; or nobody had.

@@ -51,22 +51,26 @@ pub struct Deliver(pub Arc<Origin>);
 
 impl Handler for Deliver {
     async fn handle(&self, mut request: Request) -> Response {
-        let started = self.0.clock.monotonic();
-        let cmcd = Cmcd::of(&request.head);
-        let head = &mut request.head;
-        let answer = match head.method {
-            Method::GET | Method::HEAD => match hot::answer(&self.0, head.uri.path()) {
-                Some(answer) => answer,
-                None => get(&self.0, head).await,
-            },
-            Method::OPTIONS => return answer::preflight(),
-            _ => return wrong_method(&head.method),
-        };
-        let spent = self.0.clock.monotonic().saturating_sub(started);
-        self.0.metrics.cmcd(cmcd);
-        self.0.metrics.delivered(answer.outcome, answer.class, spent);
-        answer.into_response(&head.method, &head.headers, spent)
+        respond(&self.0, &mut request.head).await
     }
+}
+
+/// The answer to a request, whose body does not matter.
+pub async fn respond(origin: &Origin, head: &mut http::request::Parts) -> Response {
+    let started = origin.clock.monotonic();
+    let cmcd = Cmcd::of(head);
+    let answer = match head.method {
+        Method::GET | Method::HEAD => match hot::answer(origin, head.uri.path()) {
+            Some(answer) => answer,
+            None => get(origin, head).await,
+        },
+        Method::OPTIONS => return answer::preflight(),
+        _ => return wrong_method(&head.method),
+    };
+    let spent = origin.clock.monotonic().saturating_sub(started);
+    origin.metrics.cmcd(cmcd);
+    origin.metrics.delivered(answer.outcome, answer.class, spent);
+    answer.into_response(&head.method, &head.headers, spent)
 }
 
 /// Leaves of a head that may be held only what an answer goes by. Ten thousand others may be held with it, and each of
@@ -212,7 +216,11 @@ async fn own_segment(origin: &Origin, live: &Live, pipeline: &Pipeline, renditio
     let index = slot
         .as_ref()
         .and_then(|slot| slot.rows.iter().position(|row| row.key.pipeline == *pipeline && !row.is_removed()));
-    own(origin, slot.zip(index).and_then(|(slot, index)| Candidate::of(&slot, index))).await
+    let row = slot.zip(index).and_then(|(slot, index)| Candidate::of(&slot, index));
+    if row.is_none() && !hold::is_current(origin) {
+        return unavailable();
+    }
+    own(origin, row).await
 }
 
 async fn own(origin: &Origin, row: Option<Candidate>) -> Answer {

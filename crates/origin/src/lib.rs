@@ -293,7 +293,10 @@ fn runtime(name: &str) -> Result<Runtime, StartError> {
 }
 
 /// Tells the catalog what the store holds: events, init segments and loose objects, and the newest segments.
-async fn restore(store: &dyn Store, catalog: &Catalog) -> Result<(), StartError> {
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn restore(store: &dyn Store, catalog: &Catalog) -> Result<(), StartError> {
     for entry in store.entries().await? {
         catalog.apply(&entry);
     }

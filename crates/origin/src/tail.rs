@@ -5,7 +5,7 @@
 
 pub mod flight;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -120,7 +120,8 @@ pub struct Tail {
     known_from: AtomicU64,
     /// When any segment last arrived, in nanoseconds of the stamp clock; 0: never.
     last_arrival: AtomicU64,
-    waiters: Mutex<HashMap<u64, Arc<Notify>>>,
+    /// In the order of numbers, in which all of them are woken.
+    waiters: Mutex<BTreeMap<u64, Arc<Notify>>>,
     inits: ArcSwap<Vec<InitOf>>,
     /// What is still arriving.
     pub flights: Flights,

@@ -288,6 +288,8 @@ fn choice(pipeline: &str, above: &[&str]) -> Option<(String, Vec<String>)> {
 fn across_processes_the_best_ranked_counts_whenever_it_came_unless_it_was_passed_over() {
     let late = sound("a", 3000);
     assert_eq!(fenced_choice(&[late.clone(), sound("b", 100)], &[]), choice("a", &[]));
+    let ahead = sound("a", 4500);
+    assert_eq!(fenced_choice(&[ahead, sound("b", 100)], &[]), choice("a", &[]), "its process's clock is ahead of ours");
     let passed = late.passed_over(&name("b"));
     assert_eq!(fenced_choice(&[passed.clone(), sound("b", 100)], &[]), choice("b", &[]));
     assert_eq!(fenced_choice(std::slice::from_ref(&passed), &[]), None, "b is sound, and not known here yet");
@@ -309,4 +311,29 @@ fn whoever_ranks_above_the_choice_is_passed_over_for_it() {
     assert_eq!(fenced_choice(&[sound("c", 100)], &[a]), choice("c", &["b"]));
     let removed = sound("a", 1).removed(Digest(0));
     assert_eq!(fenced_choice(&[removed, sound("b", 100)], &[]), choice("b", &["a"]), "it may be published again");
+}
+
+#[test]
+fn who_was_passed_over_tells_of_a_candidate_that_is_not_known_here() {
+    let rules = Rules { pipelines: ["a", "b", "c"].map(name).into(), ..Document::default().rules };
+    let rendition = Rendition::new("v").unwrap();
+    let promised = |rows: &[Row], masks: &[Mask]| {
+        let (number, before, deadline) = (9, [&[][..], &[]], at(5000));
+        is_promised(&Question {
+            rendition: &rendition,
+            number,
+            rules: &rules,
+            masks,
+            rows,
+            before,
+            deadline,
+            fenced: true,
+        })
+    };
+    let passed = bad("a", 50, &[DefectKind::Short]).passed_over(&name("b"));
+    assert!(promised(std::slice::from_ref(&passed), &[]));
+    assert!(!promised(&[passed.clone(), sound("b", 100)], &[]), "it is known");
+    let b = Mask { id: 1, pipeline: name("b"), renditions: None, from: 0, to: None, reason: String::new() };
+    assert!(!promised(&[passed], &[b]));
+    assert!(!promised(&[bad("a", 50, &[DefectKind::Short])], &[]));
 }

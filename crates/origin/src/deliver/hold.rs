@@ -253,6 +253,10 @@ async fn look(
             chosen.map_or(Settled::Unavailable, |flight| Settled::Follow(flight, ttl))
         }
         Decision::Refuse(outcome, _) if counts_absence(outcome) && !is_current(origin) => Settled::Unavailable,
+        // Another node knows more: it has passed somebody over for one that is not known here yet.
+        Decision::Refuse(outcome, _) if counts_absence(outcome) && selection::is_promised(&view.question()) => {
+            Settled::Unavailable
+        }
         Decision::Refuse(outcome, ttl) => Settled::Refuse(outcome, ttl),
         Decision::Unavailable => Settled::Unavailable,
     })
@@ -264,7 +268,7 @@ fn counts_absence(outcome: Outcome) -> bool {
 }
 
 /// Whether this node knows what others have published; where nobody else does, it always knows.
-fn is_current(origin: &Origin) -> bool {
+pub(super) fn is_current(origin: &Origin) -> bool {
     origin.store.shared().is_none_or(headwater_store::Shared::is_current)
 }
 

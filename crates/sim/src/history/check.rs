@@ -228,12 +228,15 @@ impl<'a> Segment<'a> {
         })
     }
 
-    /// The uploads that may have brought it.
+    /// The uploads that may have brought it. One that was refused left nothing, unless it is defective: it may have
+    /// counted, without an answer, until the sound one came for which it was refused when it was sent again.
     fn uploads(&self, media: &Media) -> impl Iterator<Item = &'a Publish> {
         let (pipeline, etag) = (media.pipeline.clone(), media.etag);
         let publishes = self.publishes.iter().copied();
         publishes.filter(move |publish| {
-            publish.pipeline == pipeline && publish.digest == etag && publish.outcome != Outcome::Refused
+            publish.pipeline == pipeline
+                && publish.digest == etag
+                && (publish.outcome != Outcome::Refused || publish.quality == Quality::Defective)
         })
     }
 

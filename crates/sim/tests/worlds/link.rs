@@ -1,0 +1,363 @@
+//! One process's way to the cluster, with everything that can go wrong on it: delays, requests and answers that are lost,
+//! writes that count after their caller gave up, refusals, a process that is cut off or dead.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_cassandra::tables::{
+    Chunk, Chunks, Keeps, Lives, Note, Place, Source, Standing, Swap, Tables as Calls, Token, Written,
+};
+use headwater_model::event::Entry;
+use headwater_model::row::{EventId, Object, Row};
+use headwater_model::{EventName, Rendition, Tenant, Timestamp};
+use headwater_store::StoreError;
+use parking_lot::Mutex;
+
+use crate::cluster::{Tables, until};
+use crate::time::Time;
+
+/// The deadlines of the driver, as the engine sets them.
+const RECORD: Duration = Duration::from_millis(666);
+const WRITE: Duration = Duration::from_millis(1500);
+const READ: Duration = Duration::from_secs(2);
+/// Less than the 12 s that there are: they would only make the worlds longer.
+const SCAN: Duration = Duration::from_millis(1500);
+/// Nanoseconds of a partition of notes.
+const BUCKET: i64 = 10_000_000_000;
+
+/// How often calls go wrong, in a thousand, and how slow they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    pub lost_requests: u64,
+    pub lost_answers: u64,
+    pub late: u64,
+    pub refused: u64,
+    /// Longest way of a request or an answer, usually and now and then.
+    pub way: Duration,
+    pub long_way: Duration,
+}
+
+/// The cluster, for all processes.
+pub struct Cluster {
+    pub time: Arc<Time>,
+    pub tables: Mutex<Tables>,
+    pub weather: Mutex<Weather>,
+}
+
+/// How a call goes.
+enum Fate {
+    Fine,
+    LostRequest,
+    LostAnswer,
+    /// It counts this long after its caller gave up.
+    Late(Duration),
+    Refused,
+}
+
+impl Cluster {
+    fn fate(&self) -> (Fate, Duration, Duration) {
+        let weather = *self.weather.lock();
+        let mut tables = self.tables.lock();
+        let random = &mut tables.random;
+        let mut way = || {
+            let most = if random.happens(30) { weather.long_way } else { weather.way };
+            Duration::from_nanos(random.below(most.as_nanos() as u64 + 1))
+        };
+        let ways = (way(), way());
+        let drawn = random.below(1000);
+        let late = Duration::from_millis(random.below(2000));
+        let bounds = [weather.lost_requests, weather.lost_answers, weather.late, weather.refused];
+        let mut sum = 0;
+        let which = bounds.iter().position(|bound| {
+            sum += bound;
+            drawn < sum
+        });
+        let fate = match which {
+            Some(0) => Fate::LostRequest,
+            Some(1) => Fate::LostAnswer,
+            Some(2) => Fate::Late(late),
+            Some(_) => Fate::Refused,
+            None => Fate::Fine,
+        };
+        (fate, ways.0, ways.1)
+    }
+}
+
+/// One process's way to the cluster.
+#[derive(Clone)]
+pub struct Link(Arc<Inner>);
+
+struct Inner {
+    cluster: Arc<Cluster>,
+    cut_until: Mutex<Duration>,
+    is_dead: AtomicBool,
+}
+
+fn unanswered() -> StoreError {
+    StoreError::Unavailable("no answer".into())
+}
+
+impl Link {
+    pub fn new(cluster: &Arc<Cluster>) -> Self {
+        let (cut_until, is_dead) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Inner { cluster: Arc::clone(cluster), cut_until, is_dead }))
+    }
+
+    /// The process hears nothing from the cluster for `span`, nor it from the process.
+    pub fn cut(&self, span: Duration) {
+        *self.0.cut_until.lock() = self.0.cluster.time.now() + span;
+    }
+
+    /// The process is gone: what it waits for never comes, what it has sent still counts.
+    pub fn kill(&self) {
+        self.0.is_dead.store(true, Ordering::Relaxed);
+    }
+
+    fn is_cut(&self) -> bool {
+        *self.0.cut_until.lock() > self.0.cluster.time.now()
+    }
+
+    async fn alive(&self) {
+        if self.0.is_dead.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    }
+
+    /// A call that changes or reads the tables at one moment by `effect`, and by `then` before its answer comes, if it
+    /// ever does.
+    async fn call<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        effect: impl FnOnce(&mut Tables, Duration) -> T + Send + 'static,
+        then: impl FnOnce(&mut Tables, Duration) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.alive().await;
+        let cluster = &self.0.cluster;
+        let (fate, there, back) = cluster.fate();
+        let fate = if self.is_cut() { Fate::LostRequest } else { fate };
+        let answer = match fate {
+            Fate::Refused => {
+                cluster.time.sleep(there).await;
+                Err(unanswered())
+            }
+            Fate::LostRequest => {
+                cluster.time.sleep(deadline).await;
+                Err(unanswered())
+            }
+            Fate::LostAnswer => {
+                cluster.time.sleep(there).await;
+                self.apply(effect);
+                self.then_perhaps(then);
+                cluster.time.sleep(deadline.saturating_sub(there)).await;
+                Err(unanswered())
+            }
+            Fate::Late(late) => {
+                let link = self.clone();
+                tokio::spawn(async move {
+                    link.0.cluster.time.sleep(deadline + late).await;
+                    link.apply(effect);
+                    link.then_perhaps(then);
+                });
+                cluster.time.sleep(deadline).await;
+                Err(unanswered())
+            }
+            Fate::Fine => {
+                cluster.time.sleep(there).await;
+                let answer = self.apply(effect);
+                cluster.time.sleep(back).await;
+                self.apply(then);
+                if self.is_cut() {
+                    cluster.time.sleep(deadline.saturating_sub(there + back)).await;
+                    Err(unanswered())
+                } else {
+                    Ok(answer)
+                }
+            }
+        };
+        self.alive().await;
+        answer
+    }
+
+    fn apply<T>(&self, effect: impl FnOnce(&mut Tables, Duration) -> T) -> T {
+        let now = self.0.cluster.time.now();
+        effect(&mut self.0.cluster.tables.lock(), now)
+    }
+
+    fn then_perhaps(&self, then: impl FnOnce(&mut Tables, Duration)) {
+        if self.0.cluster.tables.lock().random.happens(500) {
+            self.apply(then);
+        }
+    }
+
+    async fn plain<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        effect: impl FnOnce(&mut Tables, Duration) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(deadline, effect, |_, _| ()).await
+    }
+
+    async fn listed_rows(&self, event: EventId) -> Result<Vec<Row>, StoreError> {
+        let mut rows = self.plain(READ, |tables, now| tables.all_rows(true, now)).await?;
+        rows.retain(|row| row.key.event == event && row.has_come());
+        rows.sort_by_key(|row| (number(row), row.key.pipeline.clone()));
+        Ok(rows)
+    }
+}
+
+fn number(row: &Row) -> u64 {
+    match row.key.object {
+        Object::Segment { number, .. } => number,
+        Object::Init { .. } | Object::Loose { .. } => 0,
+    }
+}
+
+#[async_trait]
+impl Calls for Link {
+    async fn swap(
+        &self,
+        place: &Place,
+        before: Option<&Row>,
+        next: Option<&Row>,
+        ttl_s: i32,
+    ) -> Result<Swap, StoreError> {
+        let (place, before, next) = (place.clone(), before.cloned(), next.cloned());
+        let same = place.clone();
+        let decide =
+            move |tables: &mut Tables, now| tables.swap(&place, before.as_ref(), next.as_ref(), until(ttl_s, now), now);
+        self.call(RECORD, decide, move |tables, now| tables.commit(&same, now)).await
+    }
+
+    async fn row(&self, place: &Place) -> Result<Option<Row>, StoreError> {
+        let place = place.clone();
+        self.plain(READ, move |tables, now| tables.row(&place, now)).await
+    }
+
+    async fn row_serial(&self, place: &Place) -> Result<Option<Row>, StoreError> {
+        let place = place.clone();
+        self.plain(READ, move |tables, now| tables.row_serial(&place, now)).await
+    }
+
+    async fn rows(
+        &self,
+        event: EventId,
+        _: &Rendition,
+        numbers: RangeInclusive<u64>,
+        limit: usize,
+        keeps: Keeps<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = self.listed_rows(event).await?.into_iter();
+        Ok(rows.filter(|row| numbers.contains(&number(row)) && keeps(row)).take(limit).collect())
+    }
+
+    async fn standing(&self, event: EventId, _: usize, keeps: Keeps<'_>) -> Result<Vec<Row>, StoreError> {
+        Ok(self.listed_rows(event).await?.into_iter().filter(|row| keeps(row)).collect())
+    }
+
+    async fn scan(&self, see: &mut (dyn FnMut(Row) + Send)) -> Result<(), StoreError> {
+        self.plain(SCAN, |tables, now| tables.all_rows(false, now)).await?.into_iter().for_each(see);
+        Ok(())
+    }
+
+    async fn list_row(&self, place: &Place, _: i32) -> Result<(), StoreError> {
+        let place = place.clone();
+        self.plain(WRITE, move |tables, _| tables.list(&place)).await
+    }
+
+    async fn list_block(&self, _: &Place, _: i32) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn list_shelf(&self, _: &Place) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn entry(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
+        let (tenant, name) = (tenant.clone(), name.clone());
+        let entry = self.plain(READ, move |tables, now| tables.entry(&tenant, &name, now)).await?;
+        Ok(entry.map(|entry| (entry, Vec::new())))
+    }
+
+    async fn entry_serial(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
+        let (tenant, name) = (tenant.clone(), name.clone());
+        let entry = self.plain(READ, move |tables, now| tables.entry_serial(&tenant, &name, now)).await?;
+        Ok(entry.map(|entry| (entry, Vec::new())))
+    }
+
+    async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
+        self.plain(SCAN, |tables, now| tables.all_entries(now)).await
+    }
+
+    async fn swap_entry(&self, entry: &Entry, _: &Lives, expected: u64) -> Result<Written, StoreError> {
+        let (entry, same) = (entry.clone(), entry.clone());
+        let decide = move |tables: &mut Tables, now| tables.swap_entry(&entry, expected, now);
+        self.call(RECORD, decide, move |tables, now| tables.commit_entry(&same, now)).await
+    }
+
+    async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError> {
+        let (note, at) = (note.clone(), wall.nanos() as i64);
+        self.plain(WRITE, move |tables, now| tables.note(at, node, note, now)).await
+    }
+
+    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
+        // All of them lie in the first partition: more of them would only cost time.
+        if shard != 0 {
+            return Ok(Vec::new());
+        }
+        let (from, to) = (from.max(bucket * BUCKET), (bucket + 1) * BUCKET);
+        self.plain(READ, move |tables, now| if from < to { tables.notes(from, to, now) } else { Vec::new() }).await
+    }
+
+    // No event goes in these worlds, so nothing is freed.
+
+    async fn listed(&self, _: EventId, _: &str, _: i64, _: RangeInclusive<i64>) -> Result<Vec<Place>, StoreError> {
+        Err(unanswered())
+    }
+
+    async fn shelves(&self, _: EventId) -> Result<Vec<String>, StoreError> {
+        Err(unanswered())
+    }
+
+    async fn all_blocks(&self, _: EventId, _: &str) -> Result<Vec<i64>, StoreError> {
+        Err(unanswered())
+    }
+
+    async fn erase_row(&self, _: &Place) -> Result<(), StoreError> {
+        Err(unanswered())
+    }
+
+    async fn delete_listing(&self, _: i64, _: &str, _: i64) -> Result<(), StoreError> {
+        Err(unanswered())
+    }
+
+    async fn delete_blocks(&self, _: i64, _: &str) -> Result<(), StoreError> {
+        Err(unanswered())
+    }
+
+    async fn delete_shelves(&self, _: i64) -> Result<(), StoreError> {
+        Err(unanswered())
+    }
+
+    async fn mark_freed(&self, _: &Standing, _: EventId) -> Result<bool, StoreError> {
+        Err(unanswered())
+    }
+}
+
+#[async_trait]
+impl Chunks for Link {
+    async fn put(&self, chunk: Chunk, bytes: Bytes, ttl_s: i32) -> Result<(), StoreError> {
+        self.plain(WRITE, move |tables, now| tables.put_chunk(chunk, bytes, until(ttl_s, now))).await
+    }
+
+    async fn get(&self, chunk: Chunk, _: usize, _: Source) -> Result<Option<Bytes>, StoreError> {
+        self.plain(READ, move |tables, now| tables.chunk(chunk, now)).await
+    }
+
+    async fn delete(&self, chunk: Chunk) -> Result<(), StoreError> {
+        self.plain(WRITE, move |tables, _| tables.delete_chunk(chunk)).await
+    }
+}
