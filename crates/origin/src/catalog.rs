@@ -31,6 +31,8 @@ pub struct Catalog {
     gone: Mutex<HashMap<(Tenant, EventName), Counters>>,
     wakes: Wakes,
     unread: Unread,
+    /// Held while records are taken in: what a start has found, and what is announced meanwhile.
+    recording: Mutex<()>,
 }
 
 /// Init segments that another process has stored: what they say is still to be read.
@@ -97,6 +99,8 @@ impl Catalog {
             Entry::Alive(event) => {
                 let known = self.events.load().by_id.get(&event.id).cloned();
                 match known {
+                    // What a start has read may be older than what it was told meanwhile.
+                    Some(live) if live.event().rev > event.rev => {}
                     Some(live) => live.change(Clone::clone(event)),
                     None => self.insert(Arc::new(Live::new(Clone::clone(event)))),
                 }
@@ -106,6 +110,12 @@ impl Catalog {
                 self.drop_event(tenant, name);
             }
         }
+    }
+
+    /// Takes in records of an event that a start has found in the store. What has been announced since is newer.
+    pub fn found(&self, live: &Live, rows: &[Row]) {
+        let _recording = self.recording.lock();
+        rows.iter().filter(|row| !live.knows(row)).for_each(|row| live.record(row));
     }
 
     fn insert(&self, live: Arc<Live>) {
@@ -191,6 +201,7 @@ impl Catalog {
 
 impl Listener for Catalog {
     fn announce(&self, notices: &[Notice]) {
+        let _recording = self.recording.lock();
         for notice in notices {
             match notice {
                 Notice::Published(row) => {
@@ -244,6 +255,25 @@ mod tests {
         catalog.apply(&Entry::Gone { tenant: tenant.clone(), name: name.clone(), counters });
         assert!(catalog.live("live", "game").is_none());
         assert_eq!((catalog.counters(&tenant, &name), catalog.count()), (counters, 0));
+    }
+
+    #[test]
+    fn what_a_start_has_read_does_not_hide_what_it_was_told_meanwhile() {
+        let catalog = Catalog::default();
+        catalog.apply(&entry("{}"));
+        let live = catalog.live("live", "game").unwrap();
+        let (old, newer) = (segment_row("v", 3, "a", 1), segment_row("v", 3, "a", 2));
+        catalog.announce(&[Notice::Published(newer)]);
+        catalog.found(&live, &[old, segment_row("v", 3, "b", 1)]);
+        let crate::tail::Known::Slot(Some(slot)) = live.tail("v").unwrap().slot(3) else { panic!("recorded") };
+        let published: Vec<_> =
+            slot.rows.iter().map(|row| (row.key.pipeline.as_str(), row.published.millis())).collect();
+        assert_eq!(published, [("a", 2), ("b", 1)]);
+        let Entry::Alive(mut event) = entry(r#"{"dvr_window_s":1}"#) else { panic!("alive") };
+        event.rev += 1;
+        catalog.apply(&Entry::Alive(event));
+        catalog.apply(&entry("{}"));
+        assert_eq!(live.event().document.dvr_window_s, 1, "the older entry comes late");
     }
 
     #[test]

@@ -314,8 +314,8 @@ pub async fn restore(store: &dyn Store, catalog: &Catalog) -> Result<(), StartEr
         for (rendition, number) in lowest {
             live.tail_or_new(&rendition).forget_below(number);
         }
+        catalog.found(&live, &rows);
         for row in &rows {
-            live.record(row);
             if let Object::Init { rendition } = &row.key.object {
                 learn(store, &live, rendition, row).await;
             }

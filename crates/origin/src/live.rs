@@ -11,7 +11,7 @@ use headwater_model::{Millis, Pipeline, Rendition, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use crate::tail::{Tail, ring_slots};
+use crate::tail::{Known, Tail, ring_slots};
 
 /// An event that is alive.
 pub struct Live {
@@ -124,6 +124,21 @@ impl Live {
             inits.iter().find_map(|init| init.facts.as_ref()).map(|facts| facts.main().timescale)
         };
         declared.or_else(told)
+    }
+
+    /// Whether this record of the candidate, or another one, is known.
+    #[must_use]
+    pub fn knows(&self, row: &Row) -> bool {
+        let of = |other: &Row| other.key.pipeline == row.key.pipeline;
+        match &row.key.object {
+            Object::Segment { rendition, number } => self
+                .tail(rendition.as_str())
+                .is_some_and(|tail| matches!(tail.slot(*number), Known::Slot(Some(slot)) if slot.rows.iter().any(of))),
+            Object::Init { rendition } => {
+                self.tail(rendition.as_str()).is_some_and(|tail| tail.inits().iter().any(|init| of(&init.row)))
+            }
+            Object::Loose { path } => self.loose(path).iter().any(of),
+        }
     }
 
     /// Takes in a record. Called by one thread at a time, in stamp order.
