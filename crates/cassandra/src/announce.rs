@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::broken::{Fault, broken};
-use crate::index::Index;
+use crate::index::{Index, life};
 
 /// What a commit changed.
 #[expect(clippy::large_enum_variant, reason = "it lives for one commit, and most are of the large kind")]
@@ -91,7 +91,7 @@ impl Announcer {
             let (stamp, commit) = first.remove_entry();
             stamps.push(stamp);
             let Commit::Ended(change, told) = commit else { continue };
-            notices.extend(change.and_then(|(change, before)| self.apply_own(change, before.as_ref())));
+            notices.extend(change.into_iter().flat_map(|(change, before)| self.apply_own(change, before.as_ref())));
             waiting.push(told);
         }
         drop(commits);
@@ -126,7 +126,7 @@ impl Announcer {
             }
             None => Change::Removed(key.clone()),
         };
-        let notices: Vec<Notice> = self.apply(change).into_iter().collect();
+        let notices = self.apply(change);
         self.tell(&notices);
         drop(telling);
         self.listener.settled();
@@ -138,7 +138,7 @@ impl Announcer {
         let telling = self.telling.lock();
         let Change::Row(row, _) = &change else { return };
         if self.known(&row.key).as_ref() == before {
-            let notices: Vec<Notice> = self.apply(change).into_iter().collect();
+            let notices = self.apply(change);
             self.tell(&notices);
         }
         drop(telling);
@@ -148,7 +148,7 @@ impl Announcer {
     /// The cluster was seen to hold this entry.
     pub(crate) fn learn_entry(&self, entry: Entry) {
         let telling = self.telling.lock();
-        let notices: Vec<Notice> = self.apply(Change::Entry(entry)).into_iter().collect();
+        let notices = self.apply(Change::Entry(entry));
         self.tell(&notices);
         drop(telling);
     }
@@ -181,7 +181,7 @@ impl Announcer {
 
     /// As [`Announcer::apply`], of a commit of this process over `before`. It may be told late, and what others have set
     /// over it has been seen by then: that stays.
-    fn apply_own(&self, change: Change, before: Option<&Row>) -> Option<Notice> {
+    fn apply_own(&self, change: Change, before: Option<&Row>) -> Vec<Notice> {
         let key = match &change {
             Change::Row(row, _) => Some(&row.key),
             Change::Removed(key) => Some(key),
@@ -193,16 +193,16 @@ impl Announcer {
             let may_expire = matches!(key.object, Object::Segment { .. });
             known.as_ref() != before && (known.is_some() || !may_expire)
         };
-        if key.is_some_and(is_overtaken) && !broken(Fault::TellsOver) { None } else { self.apply(change) }
+        if key.is_some_and(is_overtaken) && !broken(Fault::TellsOver) { Vec::new() } else { self.apply(change) }
     }
 
     /// Takes in a change; what to tell of it, if it is news.
-    fn apply(&self, change: Change) -> Option<Notice> {
+    fn apply(&self, change: Change) -> Vec<Notice> {
         match change {
             Change::Row(row, body) => {
                 let mut index = self.index.write();
                 if index.is_ended(row.key.event) || index.known(&row.key) == Some(&row) {
-                    return None;
+                    return Vec::new();
                 }
                 let before = index.put(&row.key, Some(row.clone()));
                 drop(index);
@@ -211,19 +211,25 @@ impl Announcer {
                 let replaced = before.iter().filter(|before| !same(before));
                 replaced.for_each(|before| self.window.remove(slot(before)));
                 body.into_iter().filter(|body| !body.is_empty()).for_each(|body| self.window.insert(slot(&row), body));
-                row.has_come().then_some(Notice::Published(row))
+                row.has_come().then_some(Notice::Published(row)).into_iter().collect()
             }
             Change::Removed(key) => {
-                let before = self.index.write().put(&key, None)?;
+                let Some(before) = self.index.write().put(&key, None) else { return Vec::new() };
                 self.window.remove(slot(&before));
-                before.has_come().then_some(Notice::Removed(key))
+                before.has_come().then_some(Notice::Removed(key)).into_iter().collect()
             }
             Change::Entry(entry) => {
-                let (news, ended) = self.index.write().put_entry(&entry);
+                let mut index = self.index.write();
+                let (news, ended) = index.put_entry(&entry);
+                // Records of other processes may be seen before the event that they are of: who was told then did not
+                // know what to do with them.
+                let early = life(&entry).filter(|_| news).map(|id| index.of_new_event(id)).unwrap_or_default();
+                drop(index);
                 if let Some((_, rows)) = ended {
                     rows.iter().for_each(|row| self.window.remove(slot(row)));
                 }
-                news.then_some(Notice::Entry(entry))
+                let early = early.into_iter().filter(Row::has_come).map(Notice::Published);
+                news.then_some(Notice::Entry(entry)).into_iter().chain(early).collect()
             }
         }
     }
@@ -266,8 +272,9 @@ pub(crate) fn is_removed(row: &Row) -> bool {
 #[cfg(test)]
 mod tests {
     use headwater_model::Millis;
+    use headwater_model::event::Counters;
     use headwater_model::row::{Verdict, Version, judge};
-    use headwater_store::conformance::{Heard, body, claim, segment};
+    use headwater_store::conformance::{EVENT, Heard, body, claim, event, segment};
     use headwater_store::stamp::ManualClock;
 
     use super::*;
@@ -277,6 +284,21 @@ mod tests {
             Verdict::Store(row) => row,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_before_its_event_is_told_with_it() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1000)));
+        let (stamps, heard) = (Stamps::new(clock, Timestamp::MIN), Arc::new(Heard::default()));
+        let announcer = Announcer::new(stamps, Index::new(Millis(0)), Window::new(1 << 20), heard.clone());
+        let row = stored(1, Timestamp::from_seconds(1000));
+        assert!(announcer.learn(&row.key, None, Some(row.clone())));
+        let alive = |rev| Entry::Alive(Box::new(event(EVENT, "game", Counters { rev, cache_version: 1 })));
+        announcer.learn_entry(alive(0));
+        announcer.learn_entry(alive(1));
+        let published = Notice::Published(row);
+        let told = [published.clone(), Notice::Entry(alive(0)), published, Notice::Entry(alive(1))];
+        assert_eq!(heard.all(), told);
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use crate::announce::{Announcer, is_removed, slot};
 use crate::changes::{Note, Watch};
 use crate::chunks::{self, Chunks};
-use crate::index::{Index, keeps};
+use crate::index::{Index, keeps, life};
 use crate::options::{Options, RECORDS_IN_FLIGHT, SCANS_MAX};
 use crate::place::Place;
 use crate::session::Cluster;
@@ -243,6 +243,8 @@ async fn scan(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timesta
     let mut index = Index::new(options.grace);
     for (entry, ended) in cluster.entries().await? {
         index.put_entry(&entry);
+        // Who starts reads the records of these by itself.
+        life(&entry).into_iter().for_each(|id| drop(index.of_new_event(id)));
         ended.into_iter().for_each(|id| drop(index.end(id)));
     }
     let mut highest = Timestamp::MIN;

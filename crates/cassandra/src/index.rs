@@ -17,6 +17,8 @@ pub(crate) struct Index {
     entries: BTreeMap<(Tenant, EventName), Entry>,
     /// Event lives that are over.
     ended: HashSet<EventId>,
+    /// Event lives that were told of since the start.
+    told: HashSet<EventId>,
     /// Which records may expire in which second; a record that was replaced may be named twice.
     expiring: BTreeMap<i64, Vec<Key>>,
 }
@@ -24,7 +26,8 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(grace: Millis) -> Self {
         let (rows, ledgers, entries) = (HashMap::new(), HashMap::new(), BTreeMap::new());
-        Self { grace, rows, ledgers, entries, ended: HashSet::new(), expiring: BTreeMap::new() }
+        let (ended, told, expiring) = (HashSet::new(), HashSet::new(), BTreeMap::new());
+        Self { grace, rows, ledgers, entries, ended, told, expiring }
     }
 
     /// What is known of a candidate, expired or not.
@@ -95,8 +98,17 @@ impl Index {
     /// A life of an event is over: its records, which do not count any more.
     pub(crate) fn end(&mut self, event: EventId) -> Vec<Row> {
         self.ended.insert(event);
+        self.told.remove(&event);
         self.ledgers.remove(&event);
         self.rows.extract_if(|key, _| key.event == event).map(|(_, row)| row).collect()
+    }
+
+    /// The records of an event of which nothing was told before; none of one that was: those have been told.
+    pub(crate) fn of_new_event(&mut self, event: EventId) -> Vec<Row> {
+        if !self.told.insert(event) {
+            return Vec::new();
+        }
+        self.rows.values().filter(|row| row.key.event == event).cloned().collect()
     }
 
     pub(crate) fn is_ended(&self, event: EventId) -> bool {
