@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::http::{Reply, request};
-use crate::support::{Dice, Event, Server, let_pass, now_ms, rfc3339};
+use crate::support::{Dice, Event, Server, eventually, let_pass, now_ms, rfc3339};
 
 /// Segments of one second; so many have passed when it begins.
 const PAST: u64 = 1000;
@@ -217,7 +217,7 @@ impl Load {
                 scope.spawn(move || {
                     for &(pipeline, rendition, number) in part {
                         let path = format!("/live/{}/@{pipeline}/v{rendition}/{number}.m4s", self.event.name);
-                        let reply = request("GET", format!("{reader}{path}")).send();
+                        let reply = patiently(&format!("{reader}{path}"));
                         assert_eq!(reply.status, 200, "{path} was acked and is lost: {}", reply.text());
                         assert!(reply.body == self.body((pipeline, rendition, number)), "{path} has other bytes");
                     }
@@ -228,7 +228,7 @@ impl Load {
         for reader in &readers {
             for (rendition, number) in &chosen {
                 let url = format!("{reader}/live/{}/v{rendition}/{number}.m4s", self.event.name);
-                self.saw(&request("GET", url).send().expect(200), *rendition, *number);
+                self.saw(&patiently(&url).expect(200), *rendition, *number);
             }
         }
     }
@@ -280,6 +280,11 @@ impl Load {
         }
         bytes
     }
+}
+
+/// What is read so long after it was live is refused first under stress, and comes later.
+fn patiently(url: &str) -> Reply {
+    eventually("an answer", || Some(request("GET", url).send()).filter(|reply| reply.status != 503))
 }
 
 /// Tells everybody to end.
