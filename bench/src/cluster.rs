@@ -22,7 +22,7 @@ use crate::report::{Comparison, Report, Target};
 /// Of a phase: a frozen node is noticed after 3 s and then left out, so the tail of a phase is of those.
 const PHASE: Duration = Duration::from_secs(10);
 /// A publish, and a read, come every so often, whether the last one is done or not.
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(250);
 const BODY_BYTES: usize = 1 << 20;
 /// Everything that a publish does: more than the contract's, so that what is slow is measured and not cut off.
 const BUDGET: Duration = Duration::from_secs(20);
