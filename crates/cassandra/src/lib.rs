@@ -3,7 +3,8 @@
 //! process hears of the others' commits within a second. Nobody else knows Cassandra or memcached.
 //!
 //! The way of a publish: `publish` stages through `chunks`, notes what is coming (`changes`), sets the record (`rows`);
-//! `announce` tells index, live window and listener. Consistency, deadlines and hedges are chosen in `session`.
+//! `announce` tells index, live window and listener. Consistency, deadlines and hedges are chosen in `session`. `fence` makes
+//! choices hold on every node; `survey` checks and repairs what lies in the cluster; `tables` is all that the engine asks of it.
 
 mod announce;
 pub mod broken;

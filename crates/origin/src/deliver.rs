@@ -1,5 +1,5 @@
 //! The deliver listener (contract §5): route, decide, hold, read, answer. A request for the live edge or for what is
-//! not there never touches the store.
+//! not there never touches the store, but for the fence of a shared one: once for a segment whose best pipeline is missing.
 
 pub mod answer;
 pub mod cmcd;

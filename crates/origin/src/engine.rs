@@ -1,4 +1,5 @@
-//! Opens the store that the configuration names. The only place that knows which engines there are.
+//! Opens the store that the configuration names. But for `config/store.rs`, which reads what they need, the only place
+//! that knows which engines there are.
 
 use std::sync::Arc;
 

@@ -78,6 +78,9 @@ impl StoreConfig {
     pub fn cassandra(&self, window_bytes: u64, dvr_bytes: u64) -> Result<Option<Options>, ConfigError> {
         let wrong =
             |key: &str, problem: &str| ConfigError::Value { key: format!("store.{key}"), problem: problem.into() };
+        if self.publish_budget_ms < PUBLISH_BUDGET_MS_MIN {
+            return Err(wrong("publish_budget_ms", "is below 100; neither a disk nor a cluster keeps to that"));
+        }
         if self.engine == EngineKind::Log {
             let strays = [
                 ("contact_points", !self.contact_points.is_empty()),
@@ -94,9 +97,6 @@ impl StoreConfig {
         }
         if self.datacentre.is_empty() {
             return Err(wrong("datacentre", "is missing; write what `nodetool status` shows as Datacenter"));
-        }
-        if self.publish_budget_ms < PUBLISH_BUDGET_MS_MIN {
-            return Err(wrong("publish_budget_ms", "is below 100; no cluster answers in that"));
         }
         let own = || BTreeMap::from([(self.datacentre.clone(), COPIES)]);
         let copies = if self.replication.is_empty() { own() } else { self.replication.clone() };
@@ -207,6 +207,7 @@ mod tests {
             ("[store]\nengine = 'cassandra'\ncontact_points = ['10.0.0.1:9042']", "store.datacentre"),
             ("[store]\ncontact_points = ['10.0.0.1:9042']", "engine = \"cassandra\""),
             ("[store]\nengine = 'paper'", "paper"),
+            ("[store]\npublish_budget_ms = 99", "store.publish_budget_ms"),
             ("role = 'deliver'", "role"),
             (&GOOD.replace("'b'\n", "'c'\n"), "store.memcached_zone"),
             (&GOOD.replace("b = ['10.0.0.2:11211']", "b = []"), "store.memcached.b"),

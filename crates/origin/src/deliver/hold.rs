@@ -1,4 +1,6 @@
-//! Decides a request for a segment and waits as long as the decision table says so.
+//! Decides a request for a segment and waits as long as the decision table says so. On a store that processes share it
+//! makes sure that what is served for ever is so on every node (architecture §4), and never says that nothing is there
+//! where this node cannot know.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -22,8 +22,9 @@ use crate::tail::flight::{Flight, InFlight};
 const RETRY: Duration = Duration::from_millis(500);
 /// A node that says nothing for this long beyond its poll is gone: a frozen one keeps its connections.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// Largest answer: a batch and one frame, which is a chunk of an upload or an event's document.
-const ANSWER_BYTES_MAX: usize = 128 << 20;
+/// Largest answer: a batch of 1 MiB and one more frame, of 1 MiB of an upload or an event's entry, with room for builds
+/// that cut less finely; no ops listener answers more.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Where the follower stands in a feed: `boot:next`.
 pub const PLACE_HEADER: &str = "headwater-feed-place";
 /// Whether something was lost before this answer.

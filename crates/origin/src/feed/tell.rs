@@ -24,6 +24,10 @@ pub async fn commits(origin: Arc<Origin>) {
     }
 }
 
+/// Bytes of an upload in one frame: what has come at once is cut, so that a batch stays small and a follower sees the
+/// first of it soon.
+const FRAME_BYTES: usize = 1 << 20;
+
 /// An upload in flight that others hear of. Dropping it means that it died.
 pub struct Telling {
     feed: Arc<Feed>,
@@ -45,9 +49,10 @@ impl Telling {
     /// Its bytes are there up to `border`; `pieces` are all of them from the first.
     pub fn show(&mut self, pieces: &[Bytes], border: u64) {
         let bytes = between(pieces, self.told, border);
-        if !bytes.is_empty() {
-            self.told = border;
-            self.feed.push(&Frame::Grown { flight: self.flight, bytes });
+        self.told = self.told.max(border);
+        for from in (0..bytes.len()).step_by(FRAME_BYTES) {
+            let to = bytes.len().min(from + FRAME_BYTES);
+            self.feed.push(&Frame::Grown { flight: self.flight, bytes: bytes.slice(from..to) });
         }
     }
 
@@ -87,6 +92,25 @@ mod tests {
     use super::*;
     use crate::feed::frame::decode;
     use crate::testing::segment_row;
+
+    #[tokio::test]
+    async fn what_comes_at_once_is_cut() {
+        let feed = Arc::new(Feed::new(1));
+        let start = feed.place();
+        let row = segment_row("v", 7, "a", 5);
+        Telling::begin(&feed, &row).show(&[vec![7; 2 * FRAME_BYTES + 1].into()], 2 * FRAME_BYTES as u64 + 1);
+        let (mut place, mut lengths) = (start, Vec::new());
+        while place != feed.place() {
+            let batch = feed.since(Some(place)).await;
+            assert!(batch.frames.len() < 3 * FRAME_BYTES);
+            place = batch.place;
+            lengths.extend(decode(batch.frames).unwrap().into_iter().filter_map(|frame| match frame {
+                Frame::Grown { bytes, .. } => Some(bytes.len()),
+                _ => None,
+            }));
+        }
+        assert_eq!(lengths, [FRAME_BYTES, FRAME_BYTES, 1]);
+    }
 
     #[tokio::test]
     async fn every_byte_is_told_once_and_the_end_last() {
