@@ -20,7 +20,9 @@ use crate::append::Deaf;
 use crate::report::{Comparison, Report, Target};
 
 /// Of a phase: a frozen node is noticed after 3 s and then left out, so the tail of a phase is of those.
-const PHASE: Duration = Duration::from_secs(10);
+const PHASE: Duration = Duration::from_secs(50);
+/// Of the first round, which warms the nodes up.
+const WARM_UP: Duration = Duration::from_secs(8);
 /// A publish, and a read, come every so often, whether the last one is done or not.
 const EVERY: Duration = Duration::from_millis(250);
 const BODY_BYTES: usize = 1 << 20;
@@ -43,13 +45,12 @@ pub(crate) fn run(scratch: &Path, rounds: usize, report: &mut Report) -> Result<
     let mut measured = Measured::default();
     let mut number = 0;
     // The first round warms the nodes up, which are slow for a minute, and is thrown away.
-    for _ in 0..=rounds {
+    for round in 0..=rounds {
+        let span = if round == 0 { WARM_UP } else { PHASE };
         for (hedge, frozen) in [(true, false), (true, true), (false, false), (false, true)] {
             let pair = Pair::open(&runtime, &cluster, hedge, None)?;
-            if frozen {
-                cluster.pause("3")?;
-            }
-            let p99 = pair.phase(&runtime, &mut number, 0);
+            // Frozen in the phase, not before it: what is sent to the node until it is left out is what this is about.
+            let p99 = pair.phase(&runtime, &mut number, (0, span), || if frozen { cluster.pause("3") } else { Ok(()) });
             if frozen {
                 cluster.resume("3")?;
                 std::thread::sleep(Duration::from_secs(5));
@@ -60,9 +61,9 @@ pub(crate) fn run(scratch: &Path, rounds: usize, report: &mut Report) -> Result<
         let zones = zones.map(|zone| memcached::Zone { name: zone.name.clone(), servers: zone.servers.clone() });
         let zones = memcached::Options::new(zones.collect(), "a");
         let pair = Pair::open(&runtime, &cluster, true, Some(zones))?;
-        let idle = pair.phase(&runtime, &mut number, 0)?;
+        let idle = pair.phase(&runtime, &mut number, (0, span), || Ok(()))?;
         let before = pair.reader.memcached();
-        let storm = pair.phase(&runtime, &mut number, STORM)?;
+        let storm = pair.phase(&runtime, &mut number, (STORM, span), || Ok(()))?;
         let after = pair.reader.memcached();
         let hits = (after.own_hits + after.other_hits - before.own_hits - before.other_hits) as f64;
         let misses = (after.misses - before.misses) as f64;
@@ -139,13 +140,21 @@ impl Pair {
         Ok(Self { writer: runtime.block_on(open())?, reader: runtime.block_on(open())? })
     }
 
-    /// Publishes and reads at a steady pace, with `storm` readers beside that never rest.
-    fn phase(&self, runtime: &Runtime, number: &mut u64, storm: usize) -> Result<P99> {
+    /// Publishes and reads at a steady pace, with `storm` readers beside that never rest. `begin` comes first, when there
+    /// is something to read.
+    fn phase(
+        &self,
+        runtime: &Runtime,
+        number: &mut u64,
+        (storm, span): (usize, Duration),
+        begin: impl FnOnce() -> Result<()>,
+    ) -> Result<P99> {
         let rows: Arc<parking_lot::Mutex<Vec<Row>>> = Arc::default();
         // Something to read from the first moment on.
         for _ in 0..8 {
             rows.lock().push(runtime.block_on(publish(&self.writer, next(number)))?.1);
         }
+        begin()?;
         let (ends, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let storming: Vec<_> = (0..storm)
             .map(|turn| {
@@ -163,7 +172,7 @@ impl Pair {
         let (mut published, mut read) = (Vec::new(), Vec::new());
         let started = Instant::now();
         let mut turn = 0;
-        while started.elapsed() < PHASE {
+        while started.elapsed() < span {
             let (writer, reader) = (Arc::clone(&self.writer), Arc::clone(&self.reader));
             let (number, sink) = (next(number), Arc::clone(&rows));
             published.push(runtime.spawn(async move {
@@ -174,7 +183,8 @@ impl Pair {
             let row = pick(&rows, turn);
             read.push(runtime.spawn(async move {
                 let begun = Instant::now();
-                reader.read(&row, 0..row.size).await?;
+                // Who is refused after 2 s has waited for so long.
+                drop(reader.read(&row, 0..row.size).await);
                 anyhow::Ok(begun.elapsed())
             }));
             turn += 1;

@@ -133,8 +133,12 @@ seed_provider:
 auto_bootstrap: false
 auto_snapshot: false
 paxos_variant: v2
+# Chunks off the heap: collecting garbage need not copy them.
+memtable_allocation_type: offheap_buffers
 memtable_heap_space: 64MiB
-memtable_offheap_space: 64MiB
+memtable_offheap_space: 128MiB
+# Three nodes share a few cores: what is compacted at full speed is what uploads wait for.
+compaction_throughput: 16MiB/s
 key_cache_size: 8MiB
 file_cache_size: 32MiB
 concurrent_reads: 16
