@@ -13,7 +13,8 @@ const USAGE: &str = "\
 cargo xtask cluster COMMAND [--dir DIR]
 
   up [--datacentres 2] [--nodes N] [--zones N]   starts three Cassandra nodes and two memcached zones, or what is missing,
-                                                 and writes a configuration for `headwater serve` beside them
+                                                 and writes a configuration for `headwater serve` beside them, one
+                                                 for each datacentre
      [--commit-log group]                        group: writes are on disk before they are acked; else within a second
   down [--keep]                                  stops everything; removes the data too without --keep
   kill NAME                                      SIGKILL to one process: 1, 2, 3 are nodes, a1 a server of zone a
@@ -66,22 +67,30 @@ fn up(mut words: Vec<&str>, folder: PathBuf) -> Result<()> {
     setup::cluster()?;
     let cluster = Cluster::up(&folder, &options, &mut |step| println!("cluster: {step}"))?;
     show(&cluster);
-    let file = cluster.folder().join("headwater.toml");
-    std::fs::write(&file, configuration(&cluster)).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("\nServe on it:\n  cargo run --release -- serve --config {}", file.display());
+    for number in 1..=options.datacentres {
+        let name = if number == 1 { "headwater.toml".to_owned() } else { format!("headwater-dc{number}.toml") };
+        let file = cluster.folder().join(name);
+        let text = configuration(&cluster, number, options.datacentres);
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        println!("\nServe in dc{number}:\n  cargo run --release -- serve --config {}", file.display());
+    }
     Ok(())
 }
 
-/// For servers in the first datacentre.
-fn configuration(cluster: &Cluster) -> String {
-    let nodes = cluster.contact_points("dc1");
+/// For servers in datacentre `number` of `count`. Zones of memcached are one datacentre's.
+fn configuration(cluster: &Cluster, number: usize, count: usize) -> String {
+    let own = format!("dc{number}");
+    let nodes = cluster.contact_points(&own);
     let texts = |all: &[std::net::SocketAddr]| format!("{:?}", all.iter().map(ToString::to_string).collect::<Vec<_>>());
     let copies = nodes.len().min(3);
+    let replication: Vec<String> = (1..=count).map(|number| format!("dc{number} = {copies}")).collect();
     let mut text = format!(
-        "[store]\nengine = \"cassandra\"\ncontact_points = {}\ndatacentre = \"dc1\"\nreplication = {{ dc1 = {copies} }}\n",
-        texts(&nodes)
+        "region = \"{own}\"\n\n[store]\nengine = \"cassandra\"\ncontact_points = {}\ndatacentre = \"{own}\"\n\
+         replication = {{ {} }}\n",
+        texts(&nodes),
+        replication.join(", ")
     );
-    for zone in cluster.zones() {
+    for (_, zone) in cluster.zones().iter().enumerate().filter(|(index, _)| index % count + 1 == number) {
         text.push_str(&format!("memcached.{} = {}\n", zone.name, texts(&zone.servers)));
     }
     text

@@ -76,7 +76,7 @@ async fn sizes(cluster: &Cluster) -> Result<()> {
 
 /// 256 KiB with one node frozen, with and without hedging.
 async fn hedge(cluster: &Cluster, node: &str) -> Result<()> {
-    for (name, hedge) in [("hedged", Options::new(Vec::new(), "").hedge), ("not hedged", None)] {
+    for (name, hedge) in [("hedged", Options::new([""; 0], "").hedge), ("not hedged", None)] {
         let (store, _) = open(cluster, |options| {
             options.hedge = hedge;
             options.publish_budget = Duration::from_secs(30);
@@ -101,7 +101,7 @@ async fn regions(cluster: &Cluster) -> Result<()> {
         options.keyspace = "measure_regions".into();
         options.replication = vec![("dc1".into(), 3), ("dc2".into(), 3)];
         options.datacentre = own.into();
-        options.contact_points = cluster.contact_points(own);
+        options.contact_points = cluster.contact_points(own).iter().map(ToString::to_string).collect();
     };
     let (one, _) = open(cluster, |options| both(options, "dc1")).await?;
     let (two, heard) = open(cluster, |options| both(options, "dc2")).await?;

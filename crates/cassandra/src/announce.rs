@@ -15,14 +15,15 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::broken::{Fault, broken};
+use crate::copies::Copies;
 use crate::index::{Index, life};
 
 /// What a commit changed.
 #[expect(clippy::large_enum_variant, reason = "it lives for one commit, and most are of the large kind")]
 pub(crate) enum Change {
-    /// A candidate has this record, and these bytes if they are at hand.
+    /// A candidate has this own record, and these bytes if they are at hand.
     Row(Row, Option<Body>),
-    /// An init segment or a loose object is gone.
+    /// An init segment's or a loose object's own record is gone.
     Removed(Key),
     /// An event has this entry.
     Entry(Entry),
@@ -110,35 +111,29 @@ impl Announcer {
 
     /// The cluster was seen to hold `seen` for `key`, when `before` was what was known. Does nothing if something else
     /// is known by now: then what was seen may be older. Whether it was taken in.
-    pub(crate) fn learn(&self, key: &Key, before: Option<&Row>, seen: Option<Row>) -> bool {
+    pub(crate) fn learn(&self, key: &Key, before: &Copies, seen: Copies) -> bool {
         let telling = self.telling.lock();
         let known = self.known(key);
-        if known.as_ref() != before {
+        if known != *before {
             return false;
         }
         if known == seen {
             return true;
         }
-        let change = match seen {
-            Some(row) => {
-                self.stamps.hear(row.published);
-                Change::Row(row, None)
-            }
-            None => Change::Removed(key.clone()),
-        };
-        let notices = self.apply(change);
+        seen.rows().for_each(|row| self.stamps.hear(row.published));
+        let notices = self.put(key, seen, None);
         self.tell(&notices);
         drop(telling);
         self.listener.settled();
         true
     }
 
-    /// A record of which `before` was known got a mark that changes no bytes.
-    pub(crate) fn mark(&self, before: Option<&Row>, change: Change) {
+    /// The own record, of which `before` was known, got a mark that changes no bytes: it is `row` now.
+    pub(crate) fn mark(&self, before: Option<&Row>, row: Row) {
         let telling = self.telling.lock();
-        let Change::Row(row, _) = &change else { return };
-        if self.known(&row.key).as_ref() == before {
-            let notices = self.apply(change);
+        let known = self.known(&row.key);
+        if known.own.as_ref() == before {
+            let notices = self.put(&row.key.clone(), Copies { own: Some(row), ..known }, None);
             self.tell(&notices);
         }
         drop(telling);
@@ -164,8 +159,8 @@ impl Announcer {
     }
 
     /// What is known of a candidate, expired or not.
-    pub(crate) fn known(&self, key: &Key) -> Option<Row> {
-        self.index.read().known(key).cloned()
+    pub(crate) fn known(&self, key: &Key) -> Copies {
+        self.index.read().known(key)
     }
 
     /// Whether this life of an event is over.
@@ -188,7 +183,7 @@ impl Announcer {
             Change::Entry(_) => None,
         };
         let is_overtaken = |key: &Key| {
-            let known = self.known(key);
+            let known = self.known(key).own;
             // Of a segment a record stays: what is not known any more has expired.
             let may_expire = matches!(key.object, Object::Segment { .. });
             known.as_ref() != before && (known.is_some() || !may_expire)
@@ -196,28 +191,40 @@ impl Announcer {
         if key.is_some_and(is_overtaken) && !broken(Fault::TellsOver) { Vec::new() } else { self.apply(change) }
     }
 
-    /// Takes in a change; what to tell of it, if it is news.
+    /// Takes in what is recorded of a candidate, with its bytes if they are at hand; what to tell of it, if it is news.
+    fn put(&self, key: &Key, copies: Copies, body: Option<Body>) -> Vec<Notice> {
+        let mut index = self.index.write();
+        if index.is_ended(key.event) {
+            return Vec::new();
+        }
+        let (row, is_own) = (copies.counts(), !copies.other_counts());
+        let before = index.put(key, copies).counts();
+        drop(index);
+        if before == row {
+            return Vec::new();
+        }
+        // A mark changes no bytes; a removal does, and keeps the version.
+        let same = |before: &Row| row.as_ref().is_some_and(|row| row.is_same(before));
+        before.iter().filter(|before| !same(before)).for_each(|before| self.window.remove(slot(before)));
+        match row.filter(Row::has_come) {
+            Some(row) => {
+                let body = body.filter(|body| is_own && !body.is_empty());
+                body.into_iter().for_each(|body| self.window.insert(slot(&row), body));
+                vec![Notice::Published(row)]
+            }
+            None if before.is_some_and(|before| before.has_come()) => vec![Notice::Removed(key.clone())],
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes in a change of this datacentre's; what to tell of it, if it is news.
     fn apply(&self, change: Change) -> Vec<Notice> {
         match change {
             Change::Row(row, body) => {
-                let mut index = self.index.write();
-                if index.is_ended(row.key.event) || index.known(&row.key) == Some(&row) {
-                    return Vec::new();
-                }
-                let before = index.put(&row.key, Some(row.clone()));
-                drop(index);
-                // A mark changes no bytes; a removal does, and keeps the version.
-                let same = |before: &Row| before.version == row.version && before.digest == row.digest;
-                let replaced = before.iter().filter(|before| !same(before));
-                replaced.for_each(|before| self.window.remove(slot(before)));
-                body.into_iter().filter(|body| !body.is_empty()).for_each(|body| self.window.insert(slot(&row), body));
-                row.has_come().then_some(Notice::Published(row)).into_iter().collect()
+                let key = row.key.clone();
+                self.put(&key, Copies { own: Some(row), ..self.known(&key) }, body)
             }
-            Change::Removed(key) => {
-                let Some(before) = self.index.write().put(&key, None) else { return Vec::new() };
-                self.window.remove(slot(&before));
-                before.has_come().then_some(Notice::Removed(key)).into_iter().collect()
-            }
+            Change::Removed(key) => self.put(&key, Copies { own: None, ..self.known(&key) }, None),
             Change::Entry(entry) => {
                 let mut index = self.index.write();
                 let (news, ended) = index.put_entry(&entry);
@@ -292,7 +299,8 @@ mod tests {
         let (stamps, heard) = (Stamps::new(clock, Timestamp::MIN), Arc::new(Heard::default()));
         let announcer = Announcer::new(stamps, Index::new(Millis(0)), Window::new(1 << 20), heard.clone());
         let row = stored(1, Timestamp::from_seconds(1000));
-        assert!(announcer.learn(&row.key, None, Some(row.clone())));
+        let seen = Copies::own(Some(row.clone()));
+        assert!(announcer.learn(&row.key, &Copies::default(), seen));
         let alive = |rev| Entry::Alive(Box::new(event(EVENT, "game", Counters { rev, cache_version: 1 })));
         announcer.learn_entry(alive(0));
         announcer.learn_entry(alive(1));
@@ -309,9 +317,10 @@ mod tests {
         let announcer = Arc::new(announcer);
         let own = announcer.begin();
         let (older, newer) = (stored(1, own.stamp()), stored(2, Timestamp::from_seconds(1001)));
-        assert!(announcer.learn(&older.key, None, Some(newer.clone())));
+        let seen = Copies::own(Some(newer.clone()));
+        assert!(announcer.learn(&older.key, &Copies::default(), seen));
         own.tell(Change::Row(older.clone(), None), None).await;
-        assert_eq!(announcer.known(&older.key), Some(newer.clone()));
+        assert_eq!(announcer.known(&older.key).own, Some(newer.clone()));
         assert_eq!(heard.all(), [Notice::Published(newer)]);
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use headwater_model::Timestamp;
 use headwater_model::row::{Key, Version};
@@ -16,6 +17,7 @@ use twox_hash::XxHash3_64;
 
 use crate::announce::{Announcer, is_removed};
 use crate::broken::{Fault, broken};
+use crate::entries::Standing;
 use crate::error::{damaged, unavailable};
 use crate::place::Place;
 use crate::session::Cluster;
@@ -93,9 +95,22 @@ impl Note {
     }
 }
 
-impl Cluster {
+/// Notes of changes. Every call fails as those of [`Records`](crate::tables::Records) do.
+#[async_trait]
+pub trait Notes: Send + Sync {
     /// Notes a change that process `node` is about to make at `wall`.
-    pub(crate) async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError> {
+    async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError>;
+
+    /// Notes from `from` on, in nanoseconds since the epoch, in one partition, with their tokens and nodes.
+    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError>;
+
+    /// How many nodes of the other datacentre this process is connected to; `None` if there is none.
+    fn others_up(&self) -> Option<usize>;
+}
+
+#[async_trait]
+impl Notes for Cluster {
+    async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError> {
         let (kind, key, token) = note.columns();
         let at = nanos(wall);
         let shard = (XxHash3_64::oneshot(&key) % SHARDS) as i32;
@@ -104,13 +119,7 @@ impl Cluster {
         result.map(drop).map_err(|error| unavailable("noting a change", error))
     }
 
-    /// Notes from `from` on in one partition, with their tokens and nodes.
-    pub(crate) async fn notes(
-        &self,
-        shard: i32,
-        bucket: i64,
-        from: i64,
-    ) -> Result<Vec<(Token, i64, Note)>, StoreError> {
+    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
         let pages = self.session.execute_iter(self.statements.changes.read.clone(), (shard, bucket, from)).await;
         let pages = pages.map_err(|error| unavailable("reading changes", error))?;
         let rows = pages.rows_stream::<(i64, Vec<u8>, i64, i8, Vec<u8>)>();
@@ -122,6 +131,13 @@ impl Cluster {
             notes.push((token, node, Note::read(kind, &key, token)?));
         }
         Ok(notes)
+    }
+
+    fn others_up(&self) -> Option<usize> {
+        let other = self.sites.other.as_ref()?;
+        let state = self.session.get_cluster_state();
+        let nodes = state.get_nodes_info().iter();
+        Some(nodes.filter(|node| node.datacenter.as_ref() == Some(other) && node.is_connected()).count())
     }
 }
 
@@ -246,22 +262,22 @@ async fn see(cluster: &dyn Tables, announcer: &Announcer, note: &Note, how: Read
                 Reading::Quorum => cluster.entry(tenant, name).await?,
                 Reading::Serial => cluster.entry_serial(tenant, name).await?,
             };
-            let Some((entry, _)) = entry else { return Ok(false) };
+            let Some(Standing { entry, .. }) = entry else { return Ok(false) };
             let done = entry.counters().rev >= *rev;
             announcer.learn_entry(entry);
             return Ok(done);
         }
     };
     let before = announcer.known(key);
-    let row = match how {
+    let stands = match how {
         Reading::Quorum => cluster.row(&Place::of(key)).await?,
         Reading::Serial => cluster.row_serial(&Place::of(key)).await?,
     };
     let done = match note {
-        Note::Published(_, version) => row.as_ref().is_some_and(|row| row.version == *version),
-        _ => row.as_ref().is_none_or(is_removed),
+        Note::Published(_, version) => stands.rows().any(|row| row.version == *version),
+        _ => stands.record().is_none_or(is_removed),
     };
-    Ok(announcer.learn(key, before.as_ref(), row) && done)
+    Ok(announcer.learn(key, &before, stands) && done)
 }
 
 fn nanos(at: Timestamp) -> i64 {

@@ -1,12 +1,12 @@
 //! What the parts of the engine share, and the small things that most of them need.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use headwater_model::row::{Keep, Key, Row};
-use headwater_model::{Millis, Timestamp};
+use headwater_model::row::{EventId, Keep, Key, Object, Row};
+use headwater_model::{Millis, Rendition, Timestamp};
 use headwater_store::dvr::Dvr;
 use headwater_store::stamp::{Clock, Stamps};
 use headwater_store::window::Window;
@@ -17,8 +17,10 @@ use tokio::sync::Semaphore;
 use crate::announce::{Announcer, is_removed, slot};
 use crate::changes::{Note, Watch};
 use crate::chunks::{self, Chunks};
+use crate::copies::Copies;
+use crate::entries::Standing;
 use crate::index::{Index, keeps, life};
-use crate::options::{Options, RECORDS_IN_FLIGHT, SCANS_MAX};
+use crate::options::{ARRIVAL_LOOK, Options, READ_BUDGET, RECORDS_IN_FLIGHT, SCANS_MAX};
 use crate::place::Place;
 use crate::session::Cluster;
 use crate::tables::Tables;
@@ -143,11 +145,6 @@ impl Engine {
         }
     }
 
-    /// The record of a candidate that counts now.
-    pub(crate) fn current(&self, key: &Key) -> Option<Row> {
-        self.announcer.known(key).filter(|row| self.keeps(row))
-    }
-
     /// Whether a record is still to be told of.
     pub(crate) fn keeps(&self, row: &Row) -> bool {
         keeps(row, self.options.grace, self.announcer.stamps.now())
@@ -180,6 +177,29 @@ impl Engine {
         Ok(())
     }
 
+    /// `listed`, and what else is known of an event because the other datacentre has recorded it: its listing may come
+    /// later than the record, and nobody is told of a record that was known from the start.
+    pub(crate) fn with_unlisted(&self, event: EventId, mut listed: Vec<Row>) -> Vec<Row> {
+        let others = self.announcer.index.read().of_other(event);
+        if others.is_empty() {
+            return listed;
+        }
+        let keys: HashSet<Key> = listed.iter().map(|row| row.key.clone()).collect();
+        let mut lowest: HashMap<Rendition, u64> = HashMap::new();
+        for row in &listed {
+            if let Object::Segment { rendition, number } = &row.key.object {
+                let least = lowest.entry(rendition.clone()).or_insert(*number);
+                *least = (*least).min(*number);
+            }
+        }
+        let is_recent = |row: &Row| match &row.key.object {
+            Object::Segment { rendition, number } => lowest.get(rendition).is_none_or(|lowest| number >= lowest),
+            Object::Init { .. } | Object::Loose { .. } => true,
+        };
+        listed.extend(others.into_iter().filter(|row| self.keeps(row) && is_recent(row) && !keys.contains(&row.key)));
+        listed
+    }
+
     /// The bytes of `row` if they are in memory.
     pub(crate) fn hot(&self, row: &Row) -> Option<Body> {
         let window = self.announcer.window.get(slot(row));
@@ -201,15 +221,26 @@ impl Engine {
     }
 
     async fn fetch(&self, row: &Row) -> Result<Body, StoreError> {
-        if let Some(body) = chunks::fetch(&*self.chunks, row).await? {
-            return Ok(body);
+        let started = self.clock.monotonic();
+        loop {
+            if let Some(body) = chunks::fetch(&*self.chunks, row).await? {
+                return Ok(body);
+            }
+            let stands = self.cluster.row(&Place::of(&row.key)).await?;
+            let there = |stands: &Option<Row>| stands.as_ref().is_some_and(|one| one.is_same(row) && !is_removed(one));
+            if there(&stands.own) {
+                return Err(StoreError::Damaged(format!("{:?}: a chunk is missing", row.key)));
+            }
+            if !there(&stands.other) {
+                return Err(StoreError::Gone);
+            }
+            // Its record has come here before it.
+            if self.clock.monotonic() + ARRIVAL_LOOK >= started + READ_BUDGET {
+                let what = format!("{:?}: a chunk has not come from the other datacentre yet", row.key);
+                return Err(StoreError::Unavailable(format!("{what}; retry, and if it lasts, repair the nodes here")));
+            }
+            self.clock.sleep(ARRIVAL_LOOK).await;
         }
-        let stands = self.cluster.row(&Place::of(&row.key)).await?;
-        let same = |stands: &Row| stands.version == row.version && stands.digest == row.digest;
-        if stands.is_some_and(|stands| same(&stands) && !is_removed(&stands)) {
-            return Err(StoreError::Damaged(format!("{:?}: a chunk is missing", row.key)));
-        }
-        Err(StoreError::Gone)
     }
 }
 
@@ -241,16 +272,19 @@ async fn load(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timesta
 
 async fn scan(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timestamp), StoreError> {
     let mut index = Index::new(options.grace);
-    for (entry, ended) in cluster.entries().await? {
+    for Standing { entry, ended, .. } in cluster.entries().await? {
         index.put_entry(&entry);
         // Who starts reads the records of these by itself.
         life(&entry).into_iter().for_each(|id| drop(index.of_new_event(id)));
         ended.into_iter().for_each(|id| drop(index.end(id)));
     }
     let mut highest = Timestamp::MIN;
-    let mut take_in = |row: Row| {
+    let mut take_in = |own: bool, row: Row| {
         highest = highest.max(row.published);
-        drop(index.put(&row.key.clone(), Some(row)));
+        let key = row.key.clone();
+        let known = index.known(&key);
+        let copies = if own { Copies { own: Some(row), ..known } } else { Copies { other: Some(row), ..known } };
+        index.put(&key, copies);
     };
     cluster.scan(&mut take_in).await?;
     Ok((index, highest))

@@ -1,6 +1,10 @@
-//! Event entries in the cluster: one row each, written only over the revision that the writer knew. Beside the entry
-//! stands which lives of the event are over and still to be freed, so that this is never lost with a process.
+//! Event entries in the cluster: one row for each datacentre that has written it, and only over the revision that the
+//! writer knew; the latest counts. Beside an entry stands which lives of the event are over and still to be freed, so
+//! that this is never lost with a process.
 
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use headwater_model::event::Entry;
 use headwater_model::row::EventId;
@@ -14,61 +18,127 @@ use crate::error::{damaged, unavailable};
 use crate::rows;
 use crate::session::Cluster;
 
-/// An entry with the lives of its event that are still to be freed.
-pub type Standing = (Entry, Vec<EventId>);
+/// The entry of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The one that counts: of the datacentres' the latest.
+    pub entry: Entry,
+    /// The lives of its event that this datacentre has still to free.
+    pub ended: Vec<EventId>,
+    /// The revision that this datacentre has written last; 0 if it has none.
+    pub own: u64,
+}
+
+/// Whether an entry was written, else the revision that stands.
+pub type Written = Result<(), u64>;
+
+/// Event entries. Every call fails as those of [`Records`](crate::tables::Records) do.
+#[async_trait]
+pub trait Entries: Send + Sync {
+    /// The entry of an event as a local quorum has it.
+    async fn entry(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError>;
+
+    /// The entry of an event after everything that was begun here before.
+    async fn entry_serial(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError>;
+
+    /// Every entry.
+    async fn entries(&self) -> Result<Vec<Standing>, StoreError>;
+
+    /// Writes `entry` with `ended` if the own one that stands has revision `expected` (0: none stands); whether it did,
+    /// else the revision that stands.
+    async fn swap_entry(&self, entry: &Entry, ended: &[EventId], expected: u64) -> Result<Written, StoreError>;
+
+    /// The media of `freed` is gone; `false` if another list stands by now.
+    async fn mark_freed(&self, of: &Standing, freed: EventId) -> Result<bool, StoreError>;
+}
+
+/// One datacentre's, with the lives that it has still to free.
+pub(crate) type Copy = (Entry, Vec<EventId>);
+
+/// Whether `one` counts and not `other`: the later revision does. Two datacentres that have changed an event at once have
+/// the same one, and choose alike.
+pub(crate) fn outranks(one: &Entry, other: &Entry) -> bool {
+    let (rev, known) = (one.counters().rev, other.counters().rev);
+    rev > known || (rev == known && one.to_json() > other.to_json())
+}
+
+impl Standing {
+    /// Of what the datacentres have written: the own entry with its list, and the other's.
+    #[must_use]
+    pub fn of(own: Option<(Entry, Vec<EventId>)>, other: Option<Entry>) -> Option<Self> {
+        let Some((entry, ended)) = own else {
+            return other.map(|entry| Self { entry, ended: Vec::new(), own: 0 });
+        };
+        let own = entry.counters().rev;
+        let entry = other.filter(|other| outranks(other, &entry)).unwrap_or(entry);
+        Some(Self { entry, ended, own })
+    }
+}
 
 impl Cluster {
-    /// The entry of an event as a local quorum has it.
-    pub(crate) async fn entry(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
-        self.entry_by(&self.statements.events.read, tenant, name).await
-    }
-
-    /// The entry of an event after everything that was begun before.
-    pub(crate) async fn entry_serial(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
-        self.entry_by(&self.statements.events.read_serial, tenant, name).await
+    async fn standing_by(
+        &self,
+        statement: &PreparedStatement,
+        tenant: &Tenant,
+        name: &EventName,
+    ) -> Result<Option<Standing>, StoreError> {
+        let own = self.entry_by(statement, tenant, &self.sites.own(name.as_str())).await?;
+        let other = match self.sites.other(name.as_str()) {
+            Some(other) => self.entry_by(&self.statements.events.read, tenant, &other).await?,
+            None => None,
+        };
+        Ok(Standing::of(own, other.map(|(entry, _)| entry)))
     }
 
     async fn entry_by(
         &self,
         statement: &PreparedStatement,
         tenant: &Tenant,
-        name: &EventName,
-    ) -> Result<Option<Standing>, StoreError> {
-        let result = self.session.execute_unpaged(statement, (tenant.as_str(), name.as_str())).await;
+        name: &str,
+    ) -> Result<Option<Copy>, StoreError> {
+        let result = self.session.execute_unpaged(statement, (tenant.as_str(), name)).await;
         let result = result.map_err(|error| unavailable("reading an event", error))?;
         let rows = result.into_rows_result().map_err(|error| damaged("an event", error))?;
         let row = rows.maybe_first_row::<Columns>().map_err(|error| damaged("an event", error))?;
         Ok(row.map(decode).transpose()?.flatten())
     }
 
-    /// Every entry.
-    pub(crate) async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
-        self.entries_by(&self.statements.events.scan).await
-    }
-
     /// Every entry as `statement` reads them.
     pub(crate) async fn entries_by(&self, statement: &PreparedStatement) -> Result<Vec<Standing>, StoreError> {
         let pages = self.session.execute_iter(statement.clone(), ()).await;
         let pages = pages.map_err(|error| unavailable("reading all events", error))?;
-        let mut rows = pages.rows_stream::<Columns>().map_err(|error| damaged("events", error))?;
-        let mut entries = Vec::new();
+        let rows = pages.rows_stream::<(String, Option<Vec<u8>>, Option<Vec<u8>>)>();
+        let mut rows = rows.map_err(|error| damaged("events", error))?;
+        let mut copies: BTreeMap<(Tenant, EventName), (Option<Copy>, Option<Copy>)> = BTreeMap::new();
         while let Some(row) = rows.next().await {
-            entries.extend(decode(row.map_err(|error| unavailable("reading all events", error))?)?);
+            let (name, entry, ended) = row.map_err(|error| unavailable("reading all events", error))?;
+            let (Some((own, _)), Some(copy)) = (self.sites.read(&name), decode((entry, ended))?) else { continue };
+            let (tenant, name) = copy.0.names();
+            let copies = copies.entry((tenant.clone(), name.clone())).or_default();
+            *(if own { &mut copies.0 } else { &mut copies.1 }) = Some(copy);
         }
-        entries.sort_by(|(one, _), (other, _)| one.names().cmp(&other.names()));
-        Ok(entries)
+        let copies = copies.into_values();
+        Ok(copies.filter_map(|(own, other)| Standing::of(own, other.map(|(entry, _)| entry))).collect())
+    }
+}
+
+#[async_trait]
+impl Entries for Cluster {
+    async fn entry(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
+        self.standing_by(&self.statements.events.read, tenant, name).await
     }
 
-    /// Writes `entry` with `ended` if the one that stands has revision `expected` (0: none stands); whether it did, else
-    /// the revision that stands.
-    pub(crate) async fn swap_entry(
-        &self,
-        entry: &Entry,
-        ended: &[EventId],
-        expected: u64,
-    ) -> Result<Result<(), u64>, StoreError> {
+    async fn entry_serial(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
+        self.standing_by(&self.statements.events.read_serial, tenant, name).await
+    }
+
+    async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
+        self.entries_by(&self.statements.events.scan).await
+    }
+
+    async fn swap_entry(&self, entry: &Entry, ended: &[EventId], expected: u64) -> Result<Written, StoreError> {
         let (tenant, name) = entry.names();
-        let (tenant, name) = (tenant.as_str(), name.as_str());
+        let (tenant, name) = (tenant.as_str(), self.sites.own(name.as_str()));
         let (rev, json, ended) = (entry.counters().rev.cast_signed(), entry.to_json(), encode(ended));
         let result = if expected == 0 {
             self.session.execute_unpaged(&self.statements.events.insert, (tenant, name, rev, json, ended)).await
@@ -80,11 +150,10 @@ impl Cluster {
         Ok(if applied { Ok(()) } else { Err(current) })
     }
 
-    /// The media of `freed` is gone; `false` if another list stands by now.
-    pub(crate) async fn mark_freed(&self, of: &Standing, freed: EventId) -> Result<bool, StoreError> {
-        let (tenant, name) = of.0.names();
-        let left: Vec<EventId> = of.1.iter().copied().filter(|id| *id != freed).collect();
-        let values = (encode(&left), tenant.as_str(), name.as_str(), encode(&of.1));
+    async fn mark_freed(&self, of: &Standing, freed: EventId) -> Result<bool, StoreError> {
+        let (tenant, name) = of.entry.names();
+        let left: Vec<EventId> = of.ended.iter().copied().filter(|id| *id != freed).collect();
+        let values = (encode(&left), tenant.as_str(), self.sites.own(name.as_str()), encode(&of.ended));
         let result = self.session.execute_unpaged(&self.statements.events.freed, values).await;
         Ok(answer(result.map_err(|error| unavailable("writing an event", error))?)?.0)
     }
@@ -92,7 +161,7 @@ impl Cluster {
 
 type Columns = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-fn decode((entry, ended): Columns) -> Result<Option<Standing>, StoreError> {
+fn decode((entry, ended): Columns) -> Result<Option<Copy>, StoreError> {
     let Some(json) = entry else { return Ok(None) };
     let entry = Entry::from_json(&json).map_err(|error| damaged("an event", error))?;
     let ended = ended.unwrap_or_default();

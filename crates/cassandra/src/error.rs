@@ -37,6 +37,15 @@ pub enum OpenError {
         /// Its version.
         version: i32,
     },
+    /// An earlier build has made the schema.
+    #[error(
+        "the schema in the cluster has version {version}, this build needs {VERSION}: stop all servers, then run \
+         `headwater store init`, which brings it there"
+    )]
+    Earlier {
+        /// Its version.
+        version: i32,
+    },
     /// There is nothing to look at.
     #[error(
         "there is no table {table}: nothing has been stored there; check `keyspace`, or make it with `headwater store init`"

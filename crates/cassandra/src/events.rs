@@ -32,17 +32,18 @@ impl Engine {
         let (tenant, name) = entry.names();
         let note = Note::Entry(tenant.clone(), name.clone(), entry.counters().rev);
         let before = self.cluster.entry(tenant, name).await?;
-        let current = before.as_ref().map_or(0, |(before, _)| before.counters().rev);
+        let current = before.as_ref().map_or(0, |before| before.entry.counters().rev);
         if current != expected {
-            before.into_iter().for_each(|(before, _)| self.announcer.learn_entry(before));
+            before.into_iter().for_each(|before| self.announcer.learn_entry(before.entry));
             return Err(StoreError::Conflict { current });
         }
-        let (before, mut ended) = before.map_or((None, Vec::new()), |(before, ended)| (Some(before), ended));
-        ended.extend(before.as_ref().and_then(life).filter(|id| life(&entry) != Some(*id)));
+        let over = before.as_ref().and_then(|before| life(&before.entry)).filter(|id| life(&entry) != Some(*id));
+        let (mut ended, own) = before.map_or((Vec::new(), 0), |before| (before.ended, before.own));
+        ended.extend(over);
         self.cluster.note(&note, self.node, self.clock.wall()).await?;
         let ticket = self.announcer.begin();
         let answer = loop {
-            match self.cluster.swap_entry(&entry, &ended, expected).await {
+            match self.cluster.swap_entry(&entry, &ended, own).await {
                 Err(error @ StoreError::Unavailable(_)) if self.clock.monotonic() + RETRY_PAUSE < deadline => {
                     tracing::debug!(%error, "an event is tried again");
                     self.clock.sleep(RETRY_PAUSE).await;
@@ -53,7 +54,7 @@ impl Engine {
         let stands = match answer {
             Ok(Ok(())) => Some(entry.clone()),
             // Perhaps by an earlier attempt of this very write.
-            Ok(Err(_)) => self.cluster.entry_serial(tenant, name).await?.map(|(stands, _)| stands),
+            Ok(Err(_)) => self.cluster.entry_serial(tenant, name).await?.map(|stands| stands.entry),
             Err(error) => {
                 self.unknown.lock().push(note);
                 return Err(error);
@@ -62,7 +63,8 @@ impl Engine {
         match stands {
             Some(stands) if stands == entry => {
                 ticket.tell(Change::Entry(entry.clone()), None).await;
-                ended.iter().for_each(|id| self.free_later((entry.clone(), ended.clone()), *id));
+                let of = Standing { own: entry.counters().rev, entry, ended };
+                of.ended.iter().for_each(|id| self.free_later(of.clone(), *id));
                 Ok(())
             }
             stands => {
@@ -95,8 +97,8 @@ impl Engine {
         for shelf in cluster.shelves(event).await? {
             for block in cluster.all_blocks(event, &shelf).await? {
                 for place in cluster.listed(event, &shelf, block, i64::MIN..=i64::MAX).await? {
-                    if let Some(row) = cluster.row(&place).await? {
-                        self.free_chunks(&row).await?;
+                    for row in cluster.row(&place).await?.rows() {
+                        self.free_chunks(row).await?;
                     }
                     cluster.erase_row(&place).await?;
                     freed += 1;
@@ -108,7 +110,7 @@ impl Engine {
         cluster.delete_shelves(id).await?;
         // Another list stands if another life has ended meanwhile; its freeing begins with this list.
         if !cluster.mark_freed(of, event).await? {
-            let (tenant, name) = of.0.names();
+            let (tenant, name) = of.entry.names();
             if let Some(of) = cluster.entry_serial(tenant, name).await? {
                 cluster.mark_freed(&of, event).await?;
             }

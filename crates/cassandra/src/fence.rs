@@ -1,13 +1,17 @@
 //! The fence of architecture §4: before a choice falls on a candidate for ever, those that rank above it and are not
 //! sound are marked as passed over, by compare-and-set. A pipeline that comes later finds the mark in its record's place,
-//! so every node that reads its record reads the mark too. Rare: a pipeline that ranks above is failing.
+//! so every node that reads its record reads the mark too. Rare: a pipeline that ranks above is failing. Once for each
+//! segment that the other datacentre has recorded, because its candidate and one recorded here do not know each other.
+
+use std::time::Duration;
 
 use headwater_model::row::{Keep, Key, Row};
 use headwater_model::{Pipeline, Region};
 use headwater_store::{Body, StoreError};
+use tokio::sync::{MutexGuard, SemaphorePermit};
 
-use crate::announce::Change;
 use crate::broken::{Fault, broken};
+use crate::copies::{self, Copies};
 use crate::engine::Engine;
 use crate::options::RACES_MAX;
 use crate::place::Place;
@@ -26,30 +30,94 @@ impl Engine {
             return Ok(true);
         }
         // Held readers of one segment ask all at once; the first of them finds the answer for the others.
-        if let Some(answer) = self.announcer.known(key).and_then(|row| settled(&row, by)) {
+        if let Some(answer) = self.announcer.known(key).counts().and_then(|row| settled(&row, by)) {
             return Ok(answer);
         }
         let deadline = self.clock.monotonic() + self.options.publish_budget;
         let place = Place::of(key);
-        let slow = || StoreError::Unavailable("a candidate of the same object is still being recorded; retry".into());
-        let left = deadline.saturating_sub(self.clock.monotonic());
-        let _turn = self.within(left, self.stripe(&place).lock()).await.ok_or_else(slow)?;
-        let _place = self.within(left, self.recording.acquire()).await.ok_or_else(slow)?;
+        let _turn = self.turn(&place).await?;
         for _ in 0..RACES_MAX {
             let known = self.announcer.known(key);
-            if let Some(answer) = known.as_ref().and_then(|row| settled(row, by)) {
+            if let Some(answer) = known.counts().and_then(|row| settled(&row, by)) {
                 return Ok(answer);
             }
             let absent = || Row::absent(key.clone(), keep, region.clone(), Body::default().digest(), by.clone());
-            let next = known.as_ref().map_or_else(absent, |row| row.passed_over(by));
-            match self.settle(&place, known.as_ref(), Some(&next), self.ttl_s(next.keep), deadline).await? {
-                Swap::Set => self.announcer.mark(known.as_ref(), Change::Row(next, None)),
-                Swap::Stands(stands) => {
-                    self.announcer.learn(key, known.as_ref(), stands);
-                }
-            }
+            let next = known.own.as_ref().map_or_else(absent, |row| row.passed_over(by));
+            self.mark(&place, key, &known, next, deadline).await?;
         }
         Err(StoreError::Unavailable("the record is being changed by many at once; retry".into()))
+    }
+
+    /// Whether `row` stays the record that counts of its candidate in this datacentre, whatever is recorded here later;
+    /// `None` if it has to be made so. `false` if another counts by now.
+    pub(crate) fn holds_to(&self, row: &Row) -> Option<bool> {
+        if self.options.replication.len() == 1 || broken(Fault::NoHold) {
+            return Some(true);
+        }
+        let known = self.announcer.known(&row.key);
+        let counts = known.counts()?;
+        // A mark that the choice did not know of may change it.
+        if !counts.is_same(row) || counts.passed != row.passed {
+            return Some(false);
+        }
+        let is_held = || known.own.as_ref().is_some_and(|own| own.passed.contains(&own.key.pipeline));
+        // An own record that is sound is final.
+        (!known.other_counts() || is_held()).then_some(true)
+    }
+
+    /// Makes it so: to be called before `row` is served for ever.
+    pub(crate) async fn hold_to(&self, row: &Row) -> Result<bool, StoreError> {
+        let key = &row.key;
+        let deadline = self.clock.monotonic() + self.options.publish_budget;
+        let place = Place::of(key);
+        let _turn = self.turn(&place).await?;
+        let mut has_looked = false;
+        for _ in 0..RACES_MAX {
+            let known = self.announcer.known(key);
+            let settled = self.holds_to(row);
+            if settled == Some(true) {
+                return Ok(true);
+            }
+            if settled == Some(false) || known.is_empty() {
+                // Whoever chose it may have read it in the cluster before it was heard of here.
+                if has_looked {
+                    return Ok(false);
+                }
+                has_looked = true;
+                let stands = self.cluster.row(&place).await?;
+                self.announcer.learn(key, &known, stands);
+                continue;
+            }
+            let next = copies::held(known.own.as_ref(), row);
+            self.mark(&place, key, &known, next, deadline).await?;
+        }
+        Err(StoreError::Unavailable("the record is being changed by many at once; retry".into()))
+    }
+
+    /// The turn of whoever changes the record of `place`, and a place among those that do.
+    async fn turn(&self, place: &Place) -> Result<(MutexGuard<'_, ()>, SemaphorePermit<'_>), StoreError> {
+        let slow = || StoreError::Unavailable("a candidate of the same object is still being recorded; retry".into());
+        let turn = self.within(self.options.publish_budget, self.stripe(place).lock()).await.ok_or_else(slow)?;
+        let permit = self.within(self.options.publish_budget, self.recording.acquire()).await.ok_or_else(slow)?;
+        Ok((turn, permit.map_err(|_| slow())?))
+    }
+
+    /// Tries to set the own record, of which `known` is known, to `next`, and takes in what stands then.
+    async fn mark(
+        &self,
+        place: &Place,
+        key: &Key,
+        known: &Copies,
+        next: Row,
+        deadline: Duration,
+    ) -> Result<(), StoreError> {
+        match self.settle(place, known.own.as_ref(), Some(&next), self.ttl_s(next.keep), deadline).await? {
+            Swap::Set => self.announcer.mark(known.own.as_ref(), next),
+            Swap::Stands(stands) => {
+                self.announcer.learn(key, known, stands);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,10 +9,13 @@ use headwater_model::row::{EventId, Keep, Key, Row};
 use headwater_model::{EventName, Millis, Tenant, Timestamp};
 use headwater_store::usage::{Ledger, Usage};
 
+use crate::copies::Copies;
+use crate::entries::outranks;
+
 /// What is known.
 pub(crate) struct Index {
     grace: Millis,
-    rows: HashMap<Key, Row>,
+    rows: HashMap<Key, Copies>,
     ledgers: HashMap<EventId, Ledger>,
     entries: BTreeMap<(Tenant, EventName), Entry>,
     /// Event lives that are over.
@@ -31,37 +34,38 @@ impl Index {
     }
 
     /// What is known of a candidate, expired or not.
-    pub(crate) fn known(&self, key: &Key) -> Option<&Row> {
-        self.rows.get(key)
+    pub(crate) fn known(&self, key: &Key) -> Copies {
+        self.rows.get(key).cloned().unwrap_or_default()
     }
 
     /// Everything that is known.
-    pub(crate) fn all(&self) -> HashMap<Key, Row> {
+    pub(crate) fn all(&self) -> HashMap<Key, Copies> {
         self.rows.clone()
     }
 
-    /// Takes in a record, or that there is none; what it replaced.
-    pub(crate) fn put(&mut self, key: &Key, row: Option<Row>) -> Option<Row> {
+    /// Takes in what is recorded of a candidate; what that replaced.
+    pub(crate) fn put(&mut self, key: &Key, copies: Copies) -> Copies {
         if self.ended.contains(&key.event) {
-            return None;
+            return Copies::default();
         }
-        let before = self.rows.remove(key);
+        let before = self.rows.remove(key).unwrap_or_default();
         let ledger = self.ledgers.entry(key.event).or_default();
-        before.iter().for_each(|row| ledger.remove(row));
-        if let Some(row) = row {
-            ledger.add(&row, row.published);
-            if let Some(until) = expires(&row, self.grace) {
-                self.expiring.entry(second(until)).or_default().push(key.clone());
-            }
-            self.rows.insert(key.clone(), row);
+        before.record().into_iter().for_each(|row| ledger.remove(row));
+        copies.record().into_iter().for_each(|row| ledger.add(row, row.published));
+        for until in copies.rows().filter_map(|row| expires(row, self.grace)) {
+            self.expiring.entry(second(until)).or_default().push(key.clone());
+        }
+        if !copies.is_empty() {
+            self.rows.insert(key.clone(), copies);
         }
         before
     }
 
     /// Whether `row` is known not to stand any more: replaced, removed, or its event is over.
     pub(crate) fn is_superseded(&self, row: &Row) -> bool {
+        let is_other = |known: &Row| !known.is_same(row);
         self.ended.contains(&row.key.event)
-            || self.rows.get(&row.key).is_some_and(|known| known.version != row.version || known.digest != row.digest)
+            || self.rows.get(&row.key).is_some_and(|known| known.record().is_none_or(is_other))
     }
 
     /// Forgets the records that have expired before `now`, and names them.
@@ -69,8 +73,9 @@ impl Index {
         let mut gone = Vec::new();
         while let Some(first) = self.expiring.first_entry().filter(|first| *first.key() < second(now)) {
             for key in first.remove() {
-                if self.rows.get(&key).is_some_and(|row| !keeps(row, self.grace, now)) {
-                    gone.extend(self.put(&key, None));
+                let has_expired = |known: &Copies| !known.rows().any(|row| keeps(row, self.grace, now));
+                if self.rows.get(&key).is_some_and(has_expired) {
+                    gone.extend(self.put(&key, Copies::default()).counts());
                 }
             }
         }
@@ -87,7 +92,7 @@ impl Index {
     pub(crate) fn put_entry(&mut self, entry: &Entry) -> (bool, Option<(EventId, Vec<Row>)>) {
         let (tenant, name) = entry.names();
         let known = self.entry(tenant, name);
-        if known.is_some_and(|known| known.counters().rev >= entry.counters().rev) {
+        if known.is_some_and(|known| !outranks(entry, known)) {
             return (false, None);
         }
         let ended = known.and_then(life).filter(|id| life(entry) != Some(*id));
@@ -100,7 +105,7 @@ impl Index {
         self.ended.insert(event);
         self.told.remove(&event);
         self.ledgers.remove(&event);
-        self.rows.extract_if(|key, _| key.event == event).map(|(_, row)| row).collect()
+        self.rows.extract_if(|key, _| key.event == event).filter_map(|(_, known)| known.counts()).collect()
     }
 
     /// The records of an event of which nothing was told before; none of one that was: those have been told.
@@ -108,7 +113,14 @@ impl Index {
         if !self.told.insert(event) {
             return Vec::new();
         }
-        self.rows.values().filter(|row| row.key.event == event).cloned().collect()
+        let of_event = self.rows.iter().filter(|(key, _)| key.event == event);
+        of_event.filter_map(|(_, known)| known.counts()).collect()
+    }
+
+    /// The records of an event that count and that the other datacentre has set.
+    pub(crate) fn of_other(&self, event: EventId) -> Vec<Row> {
+        let others = self.rows.iter().filter(|(key, known)| key.event == event && known.other_counts());
+        others.filter_map(|(_, known)| known.counts()).filter(Row::has_come).collect()
     }
 
     pub(crate) fn is_ended(&self, event: EventId) -> bool {
@@ -166,8 +178,7 @@ mod tests {
     fn records_expire_with_their_grace_and_are_told_once() {
         let mut index = Index::new(Millis::from_seconds(5));
         let (one, two) = (row(1, 10, 20), row(2, 10, 30));
-        [&one, &two].into_iter().for_each(|row| drop(index.put(&row.key, Some(row.clone()))));
-        index.put(&one.key, Some(one.clone()));
+        [&one, &two, &one].into_iter().for_each(|row| drop(index.put(&row.key, Copies::own(Some(row.clone())))));
         assert_eq!(index.expire(Timestamp::from_seconds(25)), []);
         assert!(keeps(&one, Millis::from_seconds(5), Timestamp::from_seconds(25)));
         assert!(!keeps(&one, Millis::from_seconds(5), Timestamp::from_seconds(26)));
@@ -180,9 +191,9 @@ mod tests {
     fn of_a_life_that_is_over_nothing_comes_back() {
         let mut index = Index::new(Millis(0));
         let row = row(1, 10, 20);
-        index.put(&row.key, Some(row.clone()));
+        index.put(&row.key, Copies::own(Some(row.clone())));
         assert_eq!(index.end(EVENT), std::slice::from_ref(&row));
-        index.put(&row.key, Some(row.clone()));
-        assert!(index.known(&row.key).is_none() && index.is_superseded(&row));
+        index.put(&row.key, Copies::own(Some(row.clone())));
+        assert!(index.known(&row.key).is_empty() && index.is_superseded(&row));
     }
 }

@@ -4,12 +4,14 @@
 //!
 //! The way of a publish: `publish` stages through `chunks`, notes what is coming (`changes`), sets the record (`rows`);
 //! `announce` tells index, live window and listener. Consistency, deadlines and hedges are chosen in `session`. `fence` makes
-//! choices hold on every node; `survey` checks and repairs what lies in the cluster; `tables` is all that the engine asks of it.
+//! choices hold on every node; `copies` says which of two datacentres' records counts; `survey` checks and repairs what lies
+//! in the cluster; `tables` is all that the engine asks of it.
 
 mod announce;
 pub mod broken;
 mod changes;
 mod chunks;
+mod copies;
 mod engine;
 mod entries;
 mod error;
@@ -17,6 +19,7 @@ mod events;
 mod fence;
 mod index;
 pub mod memcached;
+mod migrate;
 mod options;
 mod place;
 mod publish;
@@ -44,7 +47,7 @@ use tokio::sync::broadcast;
 
 pub use engine::Parts;
 pub use error::OpenError;
-pub use options::{ChunkSize, Options, PUBLISH_BUDGET};
+pub use options::{ChunkSize, DATACENTRES_MAX, Options, PUBLISH_BUDGET};
 pub use schema::{Schema, Unlike, init};
 
 use changes::Note;
@@ -89,8 +92,8 @@ impl Cassandra {
 
     async fn tend(engine: Engine) -> Result<Arc<Self>, OpenError> {
         let engine = Arc::new(engine);
-        for (entry, ended) in engine.cluster.entries().await? {
-            ended.iter().for_each(|id| engine.free_later((entry.clone(), ended.clone()), *id));
+        for of in engine.cluster.entries().await? {
+            of.ended.iter().for_each(|id| engine.free_later(of.clone(), *id));
         }
         let tending = tokio::spawn(tend::run(Arc::downgrade(&engine)));
         Ok(Arc::new(Self { engine, tending }))
@@ -145,7 +148,8 @@ impl Store for Cassandra {
         if self.engine.announcer.is_ended(event) {
             return Ok(Vec::new());
         }
-        self.engine.cluster.standing(event, recent, &|row| self.engine.keeps(row)).await
+        let listed = self.engine.cluster.standing(event, recent, &|row| self.engine.keeps(row)).await?;
+        Ok(self.engine.with_unlisted(event, listed))
     }
 
     async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
@@ -158,10 +162,18 @@ impl Store for Cassandra {
 
     fn caches(&self) -> Caches {
         let (window, dvr) = (&self.engine.announcer.window, &self.engine.dvr);
-        let ((window_hits, window_misses), (dvr_hits, dvr_misses)) = (window.lookups(), dvr.lookups());
         let (bytes, memcached) = (window.bytes() as u64 + dvr.bytes(), self.memcached());
-        let (memcached_hits, memcached_misses) = (memcached.own_hits + memcached.other_hits, memcached.misses);
-        Caches { bytes, window_hits, window_misses, dvr_hits, dvr_misses, memcached_hits, memcached_misses }
+        let (window, dvr) = (window.lookups(), dvr.lookups());
+        Caches {
+            bytes,
+            window_hits: window.0,
+            window_misses: window.1,
+            dvr_hits: dvr.0,
+            dvr_misses: dvr.1,
+            memcached_hits: memcached.own_hits + memcached.other_hits,
+            memcached_misses: memcached.misses,
+            memcached_failures: memcached.failures,
+        }
     }
 
     fn usage(&self, events: &[EventId]) -> Usage {
@@ -170,7 +182,7 @@ impl Store for Cassandra {
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.engine.cluster.entries().await?.into_iter().map(|(entry, _)| entry).collect())
+        Ok(self.engine.cluster.entries().await?.into_iter().map(|standing| standing.entry).collect())
     }
 
     async fn write_entry(&self, entry: Entry, expected: u64) -> Result<(), StoreError> {
@@ -199,6 +211,15 @@ impl Shared for Cassandra {
     async fn pass_over(&self, key: Key, by: &Pipeline, keep: Keep, region: Region) -> Result<bool, StoreError> {
         let (engine, by) = (Arc::clone(&self.engine), by.clone());
         self.apart(async move { engine.pass_over(&key, &by, keep, &region).await }).await
+    }
+
+    async fn hold_to(&self, row: &Row) -> Result<bool, StoreError> {
+        // Nothing is to be done for what was recorded here, which is most.
+        if self.engine.holds_to(row) == Some(true) {
+            return Ok(true);
+        }
+        let (engine, row) = (Arc::clone(&self.engine), row.clone());
+        self.apart(async move { engine.hold_to(&row).await }).await
     }
 
     fn is_current(&self) -> bool {

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use headwater_store::StoreError;
 use headwater_store::stamp::Clock;
+use tokio::sync::Semaphore;
 
 use crate::OpenError;
 use crate::chunks::{Chunk, Chunks, Source};
@@ -89,8 +90,14 @@ pub(crate) struct Cached<C> {
     inner: C,
     /// The own zone first.
     zones: Vec<Ring<Server>>,
+    /// In a storm of reads the others wait here, and not in the runtime's queue in front of a publish.
+    asking: Semaphore,
     counters: Arc<Counters>,
 }
+
+/// Chunks asked for at once, for each core: what a core copies while others are on their way. A question is answered or
+/// given up within the timeout, so whoever waits here waits for milliseconds.
+const ASKED_A_CORE: usize = 4;
 
 impl<C> Cached<C> {
     /// Connects when there is something to ask: a server that is down is none of the engine's worries.
@@ -114,7 +121,8 @@ impl<C> Cached<C> {
             }
             zones.extend(Ring::new(servers));
         }
-        Ok(Self { inner, zones, counters })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self { inner, zones, asking: Semaphore::new(ASKED_A_CORE * cores), counters })
     }
 
     fn count<T>(&self, answer: Result<T, server::NoAnswer>) -> Option<T> {
@@ -133,6 +141,7 @@ impl<C> Cached<C> {
 
     /// From the own zone, else from the next one.
     async fn cached(&self, key: &str, length: usize) -> Option<Bytes> {
+        let _turn = self.asking.acquire().await.ok()?;
         for (index, zone) in self.zones.iter().enumerate().take(2) {
             let found = self.count(zone.server(key).get(key).await).flatten();
             let Some(bytes) = found.filter(|bytes| bytes.len() == length) else { continue };

@@ -1,12 +1,12 @@
 //! What can be chosen about the engine, and the spans it works with. They follow from two figures of the contract: a
 //! publish has 2 s in all, and one that takes 500 ms is a fault to be found.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use headwater_model::Millis;
 
-use crate::memcached;
+use crate::place::Sites;
+use crate::{OpenError, memcached};
 
 /// Everything that a publish does, retries too, unless an option says otherwise.
 pub const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
@@ -16,6 +16,8 @@ pub(crate) const LAST_LOOK: Duration = Duration::from_millis(500);
 pub(crate) const READ_BUDGET: Duration = Duration::from_secs(2);
 /// Between attempts, so that a node that refuses at once is not asked in a loop.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks for a chunk whose record has come from the other datacentre before it.
+pub(crate) const ARRIVAL_LOOK: Duration = Duration::from_millis(50);
 /// A record is hedged later than chunks are: a second proposer makes both slower.
 pub(crate) const RECORD_HEDGE: Duration = Duration::from_millis(250);
 /// How many more nodes are asked at most: with three copies there are two more.
@@ -40,6 +42,9 @@ pub(crate) const RECORDS_IN_FLIGHT: usize = 32;
 pub(crate) const CURRENT_FOR: Duration = Duration::from_secs(2);
 /// Attempts to record one upload while others keep changing the record. Each means that somebody else succeeded.
 pub(crate) const RACES_MAX: usize = 16;
+
+/// Datacentres that share keyspaces: a record has two copies to choose from, not a vote.
+pub const DATACENTRES_MAX: usize = 2;
 
 /// Into how large pieces bodies are cut. Measured; see DESIGN.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,11 +73,12 @@ impl ChunkSize {
 /// What can be chosen about the engine.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where nodes of the own datacentre answer CQL; the others are found through them.
-    pub contact_points: Vec<SocketAddr>,
+    /// Where nodes of the own datacentre answer CQL, as `NAME:PORT` or `ADDR:PORT`; the others are found through them.
+    pub contact_points: Vec<String>,
     /// The own datacentre: quorums are of its nodes alone.
     pub datacentre: String,
-    /// Each datacentre with its number of copies. For new keyspaces.
+    /// Each datacentre with its number of copies, the own one among them; two at most. For new keyspaces, and for which
+    /// other datacentre's records count here.
     pub replication: Vec<(String, u8)>,
     /// The keyspaces are called this and `_control`, `_media`: letters, digits and underscores.
     pub keyspace: String,
@@ -98,9 +104,9 @@ pub struct Options {
 impl Options {
     /// Three copies in `datacentre`, no memcached.
     #[must_use]
-    pub fn new(contact_points: Vec<SocketAddr>, datacentre: &str) -> Self {
+    pub fn new(contact_points: impl IntoIterator<Item = impl ToString>, datacentre: &str) -> Self {
         Self {
-            contact_points,
+            contact_points: contact_points.into_iter().map(|point| point.to_string()).collect(),
             datacentre: datacentre.to_owned(),
             replication: vec![(datacentre.to_owned(), 3)],
             keyspace: "headwater".to_owned(),
@@ -120,6 +126,19 @@ impl Options {
 }
 
 impl Options {
+    /// The datacentres whose records count.
+    pub(crate) fn sites(&self) -> Result<Sites, OpenError> {
+        let wrong = |problem: String| OpenError::Option { field: "replication", problem };
+        if !self.replication.iter().any(|(name, _)| *name == self.datacentre) {
+            return Err(wrong(format!("`{}`, the own datacentre, is not named; give it copies too", self.datacentre)));
+        }
+        if self.replication.len() > DATACENTRES_MAX {
+            return Err(wrong(format!("more than {DATACENTRES_MAX} datacentres; name the own one and one other")));
+        }
+        let other = self.replication.iter().map(|(name, _)| name).find(|name| **name != self.datacentre);
+        Ok(Sites { own: self.datacentre.clone(), other: other.cloned() })
+    }
+
     /// For staging: leaves a quarter of the budget to the record.
     pub(crate) fn stage_budget(&self) -> Duration {
         self.publish_budget * 3 / 4

@@ -16,6 +16,8 @@ const LOOSE_BLOCKS: u64 = 16;
 pub(crate) const INITS: &str = "i";
 /// The shelf of loose objects.
 pub(crate) const LOOSE: &str = "l";
+/// Between a name and the datacentre that has recorded it: in no name of either.
+const SITE: char = '@';
 /// Before the rendition's name.
 const SEGMENTS: &str = "s:";
 
@@ -72,6 +74,34 @@ impl Place {
     pub(crate) fn stripe(&self, stripes: usize) -> usize {
         let text = format!("{}/{}/{}/{}/{}", self.event, self.shelf, self.number, self.name, self.pipeline);
         (XxHash3_64::oneshot(text.as_bytes()) % stripes as u64) as usize
+    }
+}
+
+/// The datacentres whose records count, by their names in Cassandra.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sites {
+    /// This one.
+    pub(crate) own: String,
+    /// The one that gets copies of what is recorded here, and whose records come here.
+    pub(crate) other: Option<String>,
+}
+
+impl Sites {
+    /// The name of a thing of this datacentre's alone: a column of the partition in which it is compared and set, because
+    /// the proposals of two datacentres must never meet in one.
+    pub(crate) fn own(&self, name: &str) -> String {
+        format!("{name}{SITE}{}", self.own)
+    }
+
+    /// As [`Sites::own`], of the other one's.
+    pub(crate) fn other(&self, name: &str) -> Option<String> {
+        self.other.as_ref().map(|other| format!("{name}{SITE}{other}"))
+    }
+
+    /// Whether this datacentre's, and the name.
+    pub(crate) fn read<'a>(&self, column: &'a str) -> Option<(bool, &'a str)> {
+        let (name, site) = column.split_once(SITE)?;
+        Some((site == self.own, name))
     }
 }
 
@@ -142,6 +172,16 @@ mod tests {
             assert_eq!(Place::without_block(event, shelf, number, name, pipeline), place);
             assert_eq!(Place { shelf: "x".into(), ..place }.key(), None);
         }
+    }
+
+    #[test]
+    fn names_tell_whose_they_are() {
+        let sites = |own: &str, other: Option<&str>| Sites { own: own.into(), other: other.map(str::to_owned) };
+        let both = sites("east", Some("west"));
+        assert_eq!((both.own("a"), both.other("a")), ("a@east".into(), Some("a@west".into())));
+        assert_eq!(sites("east", None).other("a"), None);
+        assert_eq!((both.read("a@east"), both.read("a@west")), (Some((true, "a")), Some((false, "a"))));
+        assert_eq!(both.read("a"), None);
     }
 
     #[test]

@@ -5,20 +5,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_model::row::{Claim, Key, Object, Row, Verdict, Version, judge};
+use headwater_model::Timestamp;
+use headwater_model::row::{Claim, Keep, Key, Object, Row, Verdict, Version, judge};
 use headwater_store::{Body, Published, StoreError};
 
 use crate::announce::{Change, is_removed};
 use crate::broken::{Fault, broken};
 use crate::changes::Note;
+use crate::copies::Copies;
 use crate::engine::Engine;
 use crate::options::{LAST_LOOK, RACES_MAX, RETRY_PAUSE};
 use crate::place::Place;
 use crate::rows::Swap;
-use crate::{chunks, version};
+use crate::{chunks, copies, version};
 
 /// Replaced manifests are read to their end before their chunks go.
 pub(crate) const REPLACED_FOR: Duration = Duration::from_secs(15);
+
+/// That a manifest was removed is told to the other datacentre for so long: much longer than a part of the network is
+/// away without the nodes being repaired afterwards.
+const TOMBSTONE_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// An upload between its staging and its commit.
 struct Upload {
@@ -32,7 +38,10 @@ struct Upload {
 
 impl Engine {
     /// Records `body` as `claim` says.
-    pub(crate) async fn publish(self: Arc<Self>, claim: Claim, body: Body) -> Result<Published, StoreError> {
+    pub(crate) async fn publish(self: Arc<Self>, mut claim: Claim, body: Body) -> Result<Published, StoreError> {
+        if broken(Fault::NoFence) {
+            claim.passed = Box::default();
+        }
         if self.announcer.is_ended(claim.key.event) {
             return Err(StoreError::Gone);
         }
@@ -42,8 +51,9 @@ impl Engine {
         }
         let deadline = self.clock.monotonic() + self.options.publish_budget;
         let place = Place::of(&claim.key);
-        if let Some(known) = self.current(&claim.key) {
-            let verdict = judge(Some(&known), &claim, known.version, self.announcer.stamps.now());
+        let known = self.announcer.known(&claim.key);
+        if let Some(row) = known.record().filter(|row| self.keeps(row)) {
+            let verdict = judge(Some(row), &claim, row.version, self.announcer.stamps.now());
             if let Some(refused) = refused(verdict)
                 && self.confirm(&claim.key, &place, &known).await?
             {
@@ -55,6 +65,8 @@ impl Engine {
         self.stage(&upload).await?;
         let published = self.commit(&upload).await;
         if broken(Fault::CommitsFirst) {
+            // Long enough for a process to die in it.
+            self.clock.sleep(Duration::from_millis(100)).await;
             chunks::stage(&*self.chunks, upload.version, &upload.body, self.ttl_s(upload.claim.keep)).await?;
         }
         if broken(Fault::NotesLater) {
@@ -99,13 +111,13 @@ impl Engine {
         let key = &upload.claim.key;
         for _ in 0..RACES_MAX {
             let known = self.announcer.known(key);
-            let existing = known.as_ref().filter(|row| self.keeps(row));
+            let existing = known.counts().filter(|row| self.keeps(row));
             let ticket = self.announcer.begin();
-            let row = match judge(existing, &upload.claim, upload.version, ticket.stamp()) {
+            let row = match judge(existing.as_ref(), &upload.claim, upload.version, ticket.stamp()) {
                 Verdict::Store(row) => row,
                 verdict => {
                     drop(ticket);
-                    let (Some(known), Some(refused)) = (known, refused(verdict)) else { continue };
+                    let Some(refused) = refused(verdict) else { continue };
                     if self.confirm(key, &upload.place, &known).await? {
                         return Ok(refused);
                     }
@@ -113,15 +125,15 @@ impl Engine {
                 }
             };
             let ttl_s = self.ttl_s(row.keep);
-            match self.settle(&upload.place, known.as_ref(), Some(&row), ttl_s, upload.deadline).await {
+            match self.settle(&upload.place, known.own.as_ref(), Some(&row), ttl_s, upload.deadline).await {
                 Ok(Swap::Set) => {
-                    ticket.tell(Change::Row(row.clone(), Some(upload.body.clone())), known.clone()).await;
-                    self.dispose(known);
+                    ticket.tell(Change::Row(row.clone(), Some(upload.body.clone())), known.own.clone()).await;
+                    self.dispose(known.own);
                     return Ok(Published::Stored(row));
                 }
                 Ok(Swap::Stands(stands)) => {
                     drop(ticket);
-                    self.announcer.learn(key, known.as_ref(), stands);
+                    self.announcer.learn(key, &known, stands);
                 }
                 Err(error) => {
                     drop(ticket);
@@ -133,7 +145,7 @@ impl Engine {
         Err(StoreError::Unavailable("the record is being changed by many at once; retry".into()))
     }
 
-    /// Compares and sets until it is known what became of it; tries again what got no answer until `deadline`.
+    /// Compares and sets the own record until it is known what became of it; tries again what got no answer until `deadline`.
     pub(crate) async fn settle(
         &self,
         place: &Place,
@@ -157,17 +169,17 @@ impl Engine {
         };
         // A serial read ends what is half done, one way or the other.
         match self.within(LAST_LOOK, self.cluster.row_serial(place)).await {
-            Some(Ok(stands)) if stands.as_ref() == next => Ok(Swap::Set),
-            Some(Ok(stands)) if stands.as_ref() != before => Ok(Swap::Stands(stands)),
+            Some(Ok(stands)) if stands.own.as_ref() == next => Ok(Swap::Set),
+            Some(Ok(stands)) if stands.own.as_ref() != before => Ok(Swap::Stands(stands)),
             _ => Err(failed),
         }
     }
 
     /// Whether what is known of a candidate still stands; what stands instead is taken in.
-    async fn confirm(&self, key: &Key, place: &Place, known: &Row) -> Result<bool, StoreError> {
+    async fn confirm(&self, key: &Key, place: &Place, known: &Copies) -> Result<bool, StoreError> {
         let stands = self.cluster.row_serial(place).await?;
-        let same = stands.as_ref() == Some(known);
-        self.announcer.learn(key, Some(known), stands);
+        let same = stands == *known;
+        self.announcer.learn(key, known, stands);
         Ok(same)
     }
 
@@ -201,26 +213,26 @@ impl Engine {
         for _ in 0..RACES_MAX {
             let known = self.announcer.known(&key);
             let stands = self.cluster.row_serial(&place).await?;
-            self.announcer.learn(&key, known.as_ref(), stands.clone());
-            let Some(row) = stands.filter(|row| self.keeps(row) && !is_removed(row)) else { return Ok(()) };
+            self.announcer.learn(&key, &known, stands.clone());
+            let Some(row) = stands.counts().filter(|row| self.keeps(row) && !is_removed(row)) else { return Ok(()) };
             if self.announcer.is_ended(key.event) {
                 // All of it is gone with its event.
                 return Ok(());
             }
             self.cluster.note(&note, self.node, self.clock.wall()).await?;
-            let is_segment = matches!(key.object, Object::Segment { .. });
-            let left = is_segment.then(|| row.removed(Body::default().digest()));
             let ticket = self.announcer.begin();
-            match self.settle(&place, Some(&row), left.as_ref(), self.ttl_s(row.keep), deadline).await {
+            let left = self.left_of(&row, &stands, ticket.stamp());
+            let ttl_s = left.as_ref().map_or(0, |left| self.ttl_s(left.keep));
+            match self.settle(&place, stands.own.as_ref(), left.as_ref(), ttl_s, deadline).await {
                 Ok(Swap::Set) => {
                     let change = left.map_or(Change::Removed(key), |left| Change::Row(left, None));
-                    ticket.tell(change, Some(row.clone())).await;
+                    ticket.tell(change, stands.own).await;
                     // Whoever still has the record finds no bytes, and then that it is gone.
                     return chunks::delete(&*self.chunks, row.version, row.size).await;
                 }
-                Ok(Swap::Stands(stands)) => {
+                Ok(Swap::Stands(now)) => {
                     drop(ticket);
-                    self.announcer.learn(&key, Some(&row), stands);
+                    self.announcer.learn(&key, &stands, now);
                 }
                 Err(error) => {
                     drop(ticket);
@@ -230,6 +242,16 @@ impl Engine {
             }
         }
         Err(StoreError::Unavailable("the record is being changed by many at once; retry".into()))
+    }
+
+    /// The own record after `row`, which counts, is removed at `stamp`: of a segment it stays, and of what the other
+    /// datacentre may have recorded too.
+    fn left_of(&self, row: &Row, stands: &Copies, stamp: Timestamp) -> Option<Row> {
+        if matches!(row.key.object, Object::Segment { .. }) {
+            return Some(row.removed(Body::default().digest()));
+        }
+        let until = Keep::Until(self.clock.wall().offset_nanos(TOMBSTONE_FOR.as_nanos() as i128));
+        stands.other.as_ref().map(|_| copies::tombstone(row, stamp, until))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use headwater_model::row::{EventId, Object, Row};
 use headwater_model::{Pipeline, Rendition};
@@ -13,9 +14,11 @@ use scylla::response::query_result::QueryResult;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
 
+use crate::copies::Copies;
 use crate::error::{damaged, unavailable};
 use crate::place::{self, Place};
 use crate::session::Cluster;
+use crate::tables::{Keeps, Records};
 
 /// Blocks that one listing reads at once.
 const LISTED_AT_ONCE: usize = 8;
@@ -30,26 +33,103 @@ const BLOCK_ROWS: usize = 64;
 #[derive(Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "it lives for one commit")]
 pub enum Swap {
-    /// The record is what was to be set.
+    /// The own record is what was to be set.
     Set,
     /// It is something else.
-    Stands(Option<Row>),
+    Stands(Copies),
 }
 
 impl Cluster {
-    /// Sets the record of `place` to `next` (`None` removes it) if it is `before`. A record names the upload's token, so
-    /// finding `next` there means that an earlier attempt did it. `ttl_s` in seconds, 0 for ever.
-    ///
-    /// # Errors
-    /// If the cluster does not answer: then it may have happened or may yet happen.
-    pub(crate) async fn swap(
+    /// The records at `place`, each as a statement reads it.
+    pub(crate) async fn copies(
+        &self,
+        own: &PreparedStatement,
+        other: &PreparedStatement,
+        place: &Place,
+    ) -> Result<Copies, StoreError> {
+        let own = self.record(own, place, &self.sites.own(&place.pipeline)).await?;
+        self.with_other(own, other, place).await
+    }
+
+    /// The other one is read after the own one: what that says of it was written when it was here.
+    async fn with_other(
+        &self,
+        own: Option<Row>,
+        other: &PreparedStatement,
+        place: &Place,
+    ) -> Result<Copies, StoreError> {
+        let Some(pipeline) = self.sites.other(&place.pipeline) else { return Ok(Copies::own(own)) };
+        Ok(Copies { own, other: self.record(other, place, &pipeline).await? })
+    }
+
+    /// One record as `statement` reads it.
+    pub(crate) async fn record(
+        &self,
+        statement: &PreparedStatement,
+        place: &Place,
+        pipeline: &str,
+    ) -> Result<Option<Row>, StoreError> {
+        let Place { event, shelf, number, name, .. } = place;
+        let values = (event, shelf, number, name, pipeline);
+        let result = self.session.execute_unpaged(statement, values).await;
+        let result = result.map_err(|error| unavailable("reading a record", error))?;
+        let rows = result.into_rows_result().map_err(|error| damaged("a record", error))?;
+        let row = rows.maybe_first_row::<(Option<Vec<u8>>,)>().map_err(|error| damaged("a record", error))?;
+        row.and_then(|(row,)| row).map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// All records that count of some blocks of a shelf.
+    pub(crate) async fn rows_of(
+        &self,
+        event: EventId,
+        shelf: &str,
+        blocks: &[i64],
+        numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let listed = blocks.iter().map(|block| self.listed(event, shelf, *block, numbers.clone()));
+        let listed: Vec<_> = listed.collect();
+        let places: Vec<Vec<Place>> = stream::iter(listed).buffered(LISTED_AT_ONCE).try_collect().await?;
+        let reads: Vec<_> = places.iter().flatten().map(|place| self.row(place)).collect();
+        let rows: Vec<Copies> = stream::iter(reads).buffered(ROWS_AT_ONCE).try_collect().await?;
+        // What holds the place of a candidate that was passed over is nobody's record.
+        Ok(rows.iter().filter_map(Copies::counts).filter(Row::has_come).collect())
+    }
+
+    /// Blocks of a shelf.
+    async fn blocks(
+        &self,
+        statement: &PreparedStatement,
+        values: impl scylla::serialize::row::SerializeRow,
+    ) -> Result<Vec<i64>, StoreError> {
+        let pages = self.session.execute_iter(statement.clone(), values).await;
+        let pages = pages.map_err(|error| unavailable("listing blocks", error))?;
+        let rows = pages.rows_stream::<(i64,)>().map_err(|error| damaged("blocks", error))?;
+        rows.map_ok(|(block,)| block).map_err(|error| unavailable("listing blocks", error)).try_collect().await
+    }
+
+    /// A statement of which nothing is asked.
+    async fn write(
+        &self,
+        what: &'static str,
+        statement: &PreparedStatement,
+        values: impl scylla::serialize::row::SerializeRow,
+    ) -> Result<(), StoreError> {
+        let result = self.session.execute_unpaged(statement, values).await;
+        result.map(drop).map_err(|error| unavailable(what, error))
+    }
+}
+
+#[async_trait]
+impl Records for Cluster {
+    async fn swap(
         &self,
         place: &Place,
         before: Option<&Row>,
         next: Option<&Row>,
         ttl_s: i32,
     ) -> Result<Swap, StoreError> {
-        let Place { event, shelf, number, name, pipeline, .. } = place;
+        let Place { event, shelf, number, name, .. } = place;
+        let pipeline = self.sites.own(&place.pipeline);
         let (before, bytes) = (before.map(encode), next.map(encode));
         let result = match (before, bytes) {
             (None, None) => return Ok(Swap::Set),
@@ -74,38 +154,27 @@ impl Cluster {
             Some(CqlValue::Blob(bytes)) => Some(decode(&bytes)?),
             _ => None,
         };
-        Ok(if current.as_ref() == next { Swap::Set } else { Swap::Stands(current) })
+        if current.as_ref() == next {
+            return Ok(Swap::Set);
+        }
+        self.with_other(current, &self.statements.rows.read, place).await.map(Swap::Stands)
     }
 
-    /// The record at `place` as a local quorum has it: everything that was acked, and perhaps what is just being.
-    pub(crate) async fn row(&self, place: &Place) -> Result<Option<Row>, StoreError> {
-        self.row_by(&self.statements.rows.read, place).await
+    async fn row(&self, place: &Place) -> Result<Copies, StoreError> {
+        self.copies(&self.statements.rows.read, &self.statements.rows.read, place).await
     }
 
-    /// The record at `place` after everything that was begun before: what is half done is done or given up first.
-    pub(crate) async fn row_serial(&self, place: &Place) -> Result<Option<Row>, StoreError> {
-        self.row_by(&self.statements.rows.read_serial, place).await
+    async fn row_serial(&self, place: &Place) -> Result<Copies, StoreError> {
+        self.copies(&self.statements.rows.read_serial, &self.statements.rows.read, place).await
     }
 
-    /// The record at `place` as `statement` reads it.
-    pub(crate) async fn row_by(&self, statement: &PreparedStatement, place: &Place) -> Result<Option<Row>, StoreError> {
-        let Place { event, shelf, number, name, pipeline, .. } = place;
-        let values = (event, shelf, number, name, pipeline);
-        let result = self.session.execute_unpaged(statement, values).await;
-        let result = result.map_err(|error| unavailable("reading a record", error))?;
-        let rows = result.into_rows_result().map_err(|error| damaged("a record", error))?;
-        let row = rows.maybe_first_row::<(Option<Vec<u8>>,)>().map_err(|error| damaged("a record", error))?;
-        row.and_then(|(row,)| row).map(|bytes| decode(&bytes)).transpose()
-    }
-
-    /// Records of a rendition's segments in `numbers`, by number, then pipeline; those that `keeps` drops do not count.
-    pub(crate) async fn rows(
+    async fn rows(
         &self,
         event: EventId,
         rendition: &Rendition,
         numbers: RangeInclusive<u64>,
         limit: usize,
-        keeps: impl Fn(&Row) -> bool,
+        keeps: Keeps<'_>,
     ) -> Result<Vec<Row>, StoreError> {
         if numbers.is_empty() {
             return Ok(Vec::new());
@@ -118,7 +187,7 @@ impl Cluster {
         let mut rows = Vec::new();
         // Blocks are cuts between numbers, and each has a few dozen: no more of them than the limit needs.
         for some in blocks.chunks((limit / BLOCK_ROWS).clamp(1, BLOCKS_AT_ONCE)) {
-            rows.extend(self.rows_of(event, &shelf, some, numbers.clone()).await?.into_iter().filter(&keeps));
+            rows.extend(self.rows_of(event, &shelf, some, numbers.clone()).await?.into_iter().filter(keeps));
             if rows.len() >= limit {
                 break;
             }
@@ -128,19 +197,13 @@ impl Cluster {
         Ok(rows)
     }
 
-    /// Records of init segments and loose objects, and of the last `recent` numbers of each rendition.
-    pub(crate) async fn standing(
-        &self,
-        event: EventId,
-        recent: usize,
-        keeps: impl Fn(&Row) -> bool,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn standing(&self, event: EventId, recent: usize, keeps: Keeps<'_>) -> Result<Vec<Row>, StoreError> {
         let mut all = Vec::new();
         for shelf in self.shelves(event).await? {
             let blocks = self.all_blocks(event, &shelf).await?;
             if !place::holds_segments(&shelf) {
                 let rows = self.rows_of(event, &shelf, &blocks, i64::MIN..=i64::MAX).await?;
-                all.extend(rows.into_iter().filter(&keeps));
+                all.extend(rows.into_iter().filter(keeps));
                 continue;
             }
             // The blocks come newest first, one after the other until the numbers suffice.
@@ -151,7 +214,7 @@ impl Cluster {
                     break;
                 }
                 let found = self.rows_of(event, &shelf, &[block], i64::MIN..=i64::MAX).await?;
-                rows.extend(found.into_iter().filter(&keeps));
+                rows.extend(found.into_iter().filter(keeps));
                 numbers = rows.iter().map(number).collect();
             }
             let first = numbers.iter().rev().nth(recent.saturating_sub(1)).or(numbers.first()).copied();
@@ -162,25 +225,35 @@ impl Cluster {
         Ok(all)
     }
 
-    /// All records of some blocks of a shelf.
-    pub(crate) async fn rows_of(
-        &self,
-        event: EventId,
-        shelf: &str,
-        blocks: &[i64],
-        numbers: RangeInclusive<i64>,
-    ) -> Result<Vec<Row>, StoreError> {
-        let listed = blocks.iter().map(|block| self.listed(event, shelf, *block, numbers.clone()));
-        let listed: Vec<_> = listed.collect();
-        let places: Vec<Vec<Place>> = stream::iter(listed).buffered(LISTED_AT_ONCE).try_collect().await?;
-        let reads: Vec<_> = places.iter().flatten().map(|place| self.row(place)).collect();
-        let rows: Vec<Option<Row>> = stream::iter(reads).buffered(ROWS_AT_ONCE).try_collect().await?;
-        // What holds the place of a candidate that was passed over is nobody's record.
-        Ok(rows.into_iter().flatten().filter(Row::has_come).collect())
+    async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
+        let pages = self.session.execute_iter(self.statements.rows.scan.clone(), ()).await;
+        let pages = pages.map_err(|error| unavailable("reading all records", error))?;
+        let rows = pages.rows_stream::<(String, Option<Vec<u8>>)>();
+        let mut rows = rows.map_err(|error| damaged("records", error))?;
+        while let Some(row) = rows.next().await {
+            let (pipeline, row) = row.map_err(|error| unavailable("reading all records", error))?;
+            let (Some((own, _)), Some(row)) = (self.sites.read(&pipeline), row) else { continue };
+            see(own, decode(&row)?);
+        }
+        Ok(())
     }
 
-    /// What a block of a shelf may have.
-    pub(crate) async fn listed(
+    async fn list_row(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {
+        let Place { event, shelf, block, number, name, pipeline } = place;
+        let values = (event, shelf, block, number, name, pipeline, ttl_s);
+        self.write("listing a record", &self.statements.listing.insert_row, values).await
+    }
+
+    async fn list_block(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {
+        let values = (place.event, &place.shelf, place.block, ttl_s);
+        self.write("listing a block", &self.statements.listing.insert_block, values).await
+    }
+
+    async fn list_shelf(&self, place: &Place) -> Result<(), StoreError> {
+        self.write("listing a shelf", &self.statements.listing.insert_shelf, (place.event, &place.shelf)).await
+    }
+
+    async fn listed(
         &self,
         event: EventId,
         shelf: &str,
@@ -196,8 +269,7 @@ impl Cluster {
         rows.map_ok(place).map_err(|error| unavailable("listing records", error)).try_collect().await
     }
 
-    /// Every shelf of an event.
-    pub(crate) async fn shelves(&self, event: EventId) -> Result<Vec<String>, StoreError> {
+    async fn shelves(&self, event: EventId) -> Result<Vec<String>, StoreError> {
         let result = self.session.execute_unpaged(&self.statements.listing.read_shelves, (place::event(event),)).await;
         let result = result.map_err(|error| unavailable("listing shelves", error))?;
         let rows = result.into_rows_result().map_err(|error| damaged("shelves", error))?;
@@ -205,81 +277,30 @@ impl Cluster {
         rows.map(|row| row.map(|(shelf,)| shelf).map_err(|error| damaged("a shelf", error))).collect()
     }
 
-    /// Blocks of a shelf.
-    async fn blocks(
-        &self,
-        statement: &PreparedStatement,
-        values: impl scylla::serialize::row::SerializeRow,
-    ) -> Result<Vec<i64>, StoreError> {
-        let pages = self.session.execute_iter(statement.clone(), values).await;
-        let pages = pages.map_err(|error| unavailable("listing blocks", error))?;
-        let rows = pages.rows_stream::<(i64,)>().map_err(|error| damaged("blocks", error))?;
-        rows.map_ok(|(block,)| block).map_err(|error| unavailable("listing blocks", error)).try_collect().await
-    }
-
-    /// Every block of a shelf, the newest first.
-    pub(crate) async fn all_blocks(&self, event: EventId, shelf: &str) -> Result<Vec<i64>, StoreError> {
+    async fn all_blocks(&self, event: EventId, shelf: &str) -> Result<Vec<i64>, StoreError> {
         self.blocks(&self.statements.listing.read_blocks_down, (place::event(event), shelf)).await
     }
 
-    /// Calls `see` with every record there is.
-    pub(crate) async fn scan(&self, mut see: impl FnMut(Row)) -> Result<(), StoreError> {
-        let pages = self.session.execute_iter(self.statements.rows.scan.clone(), ()).await;
-        let pages = pages.map_err(|error| unavailable("reading all records", error))?;
-        let mut rows = pages.rows_stream::<(Option<Vec<u8>>,)>().map_err(|error| damaged("records", error))?;
-        while let Some(row) = rows.next().await {
-            let (row,) = row.map_err(|error| unavailable("reading all records", error))?;
-            row.map(|bytes| decode(&bytes)).transpose()?.into_iter().for_each(&mut see);
+    async fn erase_row(&self, place: &Place) -> Result<(), StoreError> {
+        let Place { event, shelf, number, name, .. } = place;
+        for pipeline in [Some(self.sites.own(&place.pipeline)), self.sites.other(&place.pipeline)].into_iter().flatten()
+        {
+            let values = (event, shelf, number, name, pipeline);
+            self.write("removing a record", &self.statements.rows.erase, values).await?;
         }
         Ok(())
     }
 
-    /// Makes sure that listings find the candidate at `place`, for `ttl_s` seconds at least.
-    pub(crate) async fn list_row(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {
-        let Place { event, shelf, block, number, name, pipeline } = place;
-        let values = (event, shelf, block, number, name, pipeline, ttl_s);
-        let result = self.session.execute_unpaged(&self.statements.listing.insert_row, values).await;
-        result.map(drop).map_err(|error| unavailable("listing a record", error))
+    async fn delete_listing(&self, event: i64, shelf: &str, block: i64) -> Result<(), StoreError> {
+        self.write("removing a listing", &self.statements.listing.delete_rows, (event, shelf, block)).await
     }
 
-    /// Makes sure that listings find the block of `place`.
-    pub(crate) async fn list_block(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {
-        let values = (place.event, &place.shelf, place.block, ttl_s);
-        let result = self.session.execute_unpaged(&self.statements.listing.insert_block, values).await;
-        result.map(drop).map_err(|error| unavailable("listing a block", error))
+    async fn delete_blocks(&self, event: i64, shelf: &str) -> Result<(), StoreError> {
+        self.write("removing a shelf", &self.statements.listing.delete_blocks, (event, shelf)).await
     }
 
-    /// Removes a record without asking, of an event that is gone.
-    pub(crate) async fn erase_row(&self, place: &Place) -> Result<(), StoreError> {
-        let Place { event, shelf, number, name, pipeline, .. } = place;
-        let result =
-            self.session.execute_unpaged(&self.statements.rows.erase, (event, shelf, number, name, pipeline)).await;
-        result.map(drop).map_err(|error| unavailable("removing a record", error))
-    }
-
-    /// Removes a block of the listing.
-    pub(crate) async fn delete_listing(&self, event: i64, shelf: &str, block: i64) -> Result<(), StoreError> {
-        let result = self.session.execute_unpaged(&self.statements.listing.delete_rows, (event, shelf, block)).await;
-        result.map(drop).map_err(|error| unavailable("removing a listing", error))
-    }
-
-    /// Removes the list of a shelf's partitions.
-    pub(crate) async fn delete_blocks(&self, event: i64, shelf: &str) -> Result<(), StoreError> {
-        let result = self.session.execute_unpaged(&self.statements.listing.delete_blocks, (event, shelf)).await;
-        result.map(drop).map_err(|error| unavailable("removing a shelf", error))
-    }
-
-    /// Removes the list of an event's shelves.
-    pub(crate) async fn delete_shelves(&self, event: i64) -> Result<(), StoreError> {
-        let result = self.session.execute_unpaged(&self.statements.listing.delete_shelves, (event,)).await;
-        result.map(drop).map_err(|error| unavailable("removing an event", error))
-    }
-
-    /// Makes sure that listings find the shelf of `place`.
-    pub(crate) async fn list_shelf(&self, place: &Place) -> Result<(), StoreError> {
-        let result =
-            self.session.execute_unpaged(&self.statements.listing.insert_shelf, (place.event, &place.shelf)).await;
-        result.map(drop).map_err(|error| unavailable("listing a shelf", error))
+    async fn delete_shelves(&self, event: i64) -> Result<(), StoreError> {
+        self.write("removing an event", &self.statements.listing.delete_shelves, (event,)).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! and compared-and-set; `_media` holds chunks, large, written once, expiring by time. A version in the cluster says which
 //! builds may use them. Must never change what is there unasked.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -13,10 +14,10 @@ use scylla::value::CqlValue;
 use serde::Serialize;
 
 use crate::options::Options;
-use crate::{OpenError, rows, session};
+use crate::{OpenError, migrate, rows, session};
 
-/// Version of the schema that this build makes and knows. A cluster without one is of version 1.
-pub(crate) const VERSION: i32 = 1;
+/// Version of the schema that this build makes and knows. In version 1 no record told which datacentre's it was.
+pub(crate) const VERSION: i32 = 2;
 /// The one row of the table of versions.
 const PART: &str = "store";
 /// The table that came with the version: a cluster may lack it. A word of CQL, so it needs quotes.
@@ -54,6 +55,8 @@ pub struct Schema {
     pub version: i32,
     /// Keyspaces and tables that were missing and are there now.
     pub made: Vec<String>,
+    /// Records and entries of an earlier version that were brought to this one.
+    pub migrated: u64,
     /// Keyspaces whose copies are others than the options say. Nothing was changed.
     pub unlike: Vec<Unlike>,
 }
@@ -71,14 +74,24 @@ pub struct Unlike {
     pub alter: String,
 }
 
-/// Connects, makes what is missing, and says what it found. Safe beside running engines and from several processes.
+/// Connects, makes what is missing, brings an earlier version to this one, and says what it found. Safe beside running
+/// engines and from several processes.
 ///
 /// # Errors
 /// [`OpenError`], with what to do.
 pub async fn init(options: &Options) -> Result<Schema, OpenError> {
     let names = Names::new(options)?;
+    let sites = options.sites()?;
     let session = session::connect(options, &names).await?;
-    create(&session, &names, options).await
+    match create(&session, &names, options).await {
+        Err(OpenError::Earlier { .. }) => {}
+        answer => return answer,
+    }
+    // Servers of either version refuse the other, so there are none beside this.
+    let migrated = migrate::run(&session, &names, &sites).await?;
+    let statement = format!("UPDATE {}.\"{SCHEMA}\" SET version = ? WHERE part = ?", names.control);
+    session.query_unpaged(statement, (VERSION, PART)).await.map_err(OpenError::schema)?;
+    Ok(Schema { migrated, ..create(&session, &names, options).await? })
 }
 
 /// Makes what is missing.
@@ -152,7 +165,11 @@ async fn read_version(session: &Session, names: &Names) -> Result<Option<i32>, O
 }
 
 fn known(version: i32) -> Result<i32, OpenError> {
-    if version > VERSION { Err(OpenError::Later { version }) } else { Ok(version) }
+    match version.cmp(&VERSION) {
+        Ordering::Less => Err(OpenError::Earlier { version }),
+        Ordering::Equal => Ok(version),
+        Ordering::Greater => Err(OpenError::Later { version }),
+    }
 }
 
 /// Asks one node, the same one from every process: two nodes that make one table at the same moment make two of it,
@@ -225,7 +242,6 @@ fn replication(copies: &BTreeMap<String, String>) -> String {
 }
 
 /// Keyspace, name, definition.
-/// Keyspace, name, definition.
 fn tables(names: &Names) -> [(&str, &'static str, String); 8] {
     let Names { control, media } = names;
     // Windows of expired data go as whole files. What expires needs no tombstone to be found again by a repair, so the
@@ -237,7 +253,8 @@ fn tables(names: &Names) -> [(&str, &'static str, String); 8] {
         )
     };
     // One candidate each, in a partition of its own, because a partition is what Paxos locks: uploads wait for each other
-    // only if they are of the same candidate.
+    // only if they are of the same candidate. `pipeline` names the datacentre too, and so does an event's `name`: what two
+    // compare and set must not lie in one partition, where each would commit into what the other is deciding.
     let rows = "(event bigint, shelf text, number bigint, name text, pipeline text, row blob, \
                 PRIMARY KEY ((event, shelf, number, name, pipeline)))";
     // Which candidates a block of a shelf may have: written before their first record, so that none is missed.

@@ -12,6 +12,7 @@ use scylla::statement::{Consistency, SerialConsistency};
 
 use crate::OpenError;
 use crate::options::{CONNECT_BUDGET, HEDGES_MAX, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
+use crate::place::Sites;
 use crate::schema::{self, Names};
 use crate::statements::Statements;
 
@@ -22,12 +23,14 @@ const AGREEMENT_LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Cluster {
     pub(crate) session: Session,
     pub(crate) statements: Statements,
+    pub(crate) sites: Sites,
 }
 
 impl Cluster {
     /// Connects, makes the schema if it is missing, and prepares.
     pub(crate) async fn connect(options: &Options) -> Result<Self, OpenError> {
         let names = Names::new(options)?;
+        options.sites()?;
         let session = connect(options, &names).await?;
         schema::create(&session, &names, options).await?;
         Self::prepare(session, &names, options).await
@@ -44,7 +47,7 @@ impl Cluster {
     async fn prepare(session: Session, names: &Names, options: &Options) -> Result<Self, OpenError> {
         session.refresh_metadata().await.map_err(OpenError::schema)?;
         let statements = Statements::prepare(&session, names, &Profiles::new(options)).await?;
-        Ok(Self { session, statements })
+        Ok(Self { session, statements, sites: options.sites()? })
     }
 }
 
@@ -95,12 +98,12 @@ fn base(options: &Options) -> ExecutionProfile {
 /// Connects; asks for nothing yet.
 pub(crate) async fn connect(options: &Options, names: &Names) -> Result<Session, OpenError> {
     if options.contact_points.is_empty() {
-        let problem = "none is given; name at least one `address:port`".to_owned();
+        let problem = "none is given; name at least one `host:port`".to_owned();
         return Err(OpenError::Option { field: "contact_points", problem });
     }
-    let points = || options.contact_points.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let points = || options.contact_points.join(", ");
     SessionBuilder::new()
-        .known_nodes_addr(&options.contact_points)
+        .known_nodes(&options.contact_points)
         .default_execution_profile_handle(base(options).into_handle())
         .connection_timeout(CONNECT_BUDGET)
         .keepalive_interval(SILENCE_MAX)

@@ -127,7 +127,7 @@ impl Preparer<'_> {
             erase: self.write(format!("DELETE FROM {rows} WHERE {one}")).await?,
             read_serial: serial(read.clone()),
             read,
-            scan: self.scan(format!("SELECT row FROM {rows}")).await?,
+            scan: self.scan(format!("SELECT pipeline, row FROM {rows}")).await?,
         })
     }
 
@@ -170,7 +170,7 @@ impl Preparer<'_> {
             freed: self.record(format!("UPDATE {events} SET ended = ? WHERE {one} IF ended = ?")).await?,
             read_serial: serial(read.clone()),
             read,
-            scan: self.scan(format!("SELECT entry, ended FROM {events}")).await?,
+            scan: self.scan(format!("SELECT name, entry, ended FROM {events}")).await?,
         })
     }
 

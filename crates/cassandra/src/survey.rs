@@ -24,7 +24,7 @@ use headwater_store::stamp::Clock;
 use parking_lot::Mutex;
 
 use crate::OpenError;
-use crate::entries::Standing;
+use crate::entries::{Entries, Standing};
 use crate::index::life;
 use crate::options::Options;
 use crate::place;
@@ -156,10 +156,10 @@ impl Lives {
         let (mut alive, mut ended) = (HashMap::new(), HashMap::new());
         for standing in entries {
             let names = |entry: &Entry| (entry.names().0.clone(), entry.names().1.clone());
-            if let Some(id) = life(&standing.0) {
-                alive.insert(place::event(id), names(&standing.0));
+            if let Some(id) = life(&standing.entry) {
+                alive.insert(place::event(id), names(&standing.entry));
             }
-            standing.1.iter().for_each(|id| drop(ended.insert(place::event(*id), standing.clone())));
+            standing.ended.iter().for_each(|id| drop(ended.insert(place::event(*id), standing.clone())));
         }
         Self { any, alive, ended }
     }
@@ -174,7 +174,7 @@ impl Lives {
         let event = place::event(event);
         let (tenant, name) = match (self.alive.get(&event), self.ended.get(&event)) {
             (Some((tenant, name)), _) => (tenant, name),
-            (None, Some(standing)) => standing.0.names(),
+            (None, Some(standing)) => standing.entry.names(),
             (None, None) => return None,
         };
         Some(format!("{tenant}/{name}"))

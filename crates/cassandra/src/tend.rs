@@ -1,5 +1,6 @@
 //! What the engine does without being asked: looks for what other processes have committed, forgets what has expired.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use headwater_model::row::{Key, Row};
 use headwater_store::StoreError;
 
 use crate::changes::BLIND_MAX;
+use crate::copies::Copies;
 use crate::engine::Engine;
 use crate::place::Place;
 
@@ -23,6 +25,7 @@ pub(crate) async fn run(engine: Weak<Engine>) {
     };
     let mut expired = seen;
     let mut failing = false;
+    let mut rounds = Rounds::new(seen);
     loop {
         clock.sleep(every).await;
         let Some(engine) = engine.upgrade() else { return };
@@ -31,9 +34,13 @@ pub(crate) async fn run(engine: Weak<Engine>) {
             engine.announcer.expire();
             expired = now;
         }
-        let looked = if now >= seen + BLIND_MAX { engine.look_at_all().await } else { engine.look().await };
+        let is_round = rounds.is_due(engine.cluster.others_up(), now);
+        let looked = if is_round || now >= seen + BLIND_MAX { engine.look_at_all().await } else { engine.look().await };
         match looked {
             Ok(()) => {
+                if is_round {
+                    rounds.next += 1;
+                }
                 if failing {
                     tracing::info!("changes of other processes are seen again");
                 }
@@ -50,6 +57,40 @@ pub(crate) async fn run(engine: Weak<Engine>) {
     }
 }
 
+/// When to look at all records because notes of the other datacentre may come too late to be seen: what could not be
+/// sent there at once is sent once the way is free again, in no order.
+struct Rounds {
+    /// Nodes of the other datacentre that were up at the last look.
+    up: usize,
+    /// When more of them than before came up.
+    since: Duration,
+    /// The round that comes next.
+    next: usize,
+}
+
+/// After the other datacentre has come up: what was kept for it takes minutes to be sent.
+const ROUNDS: [Duration; 4] =
+    [Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(600)];
+/// Between later ones: the way may have been closed to the nodes and not to this process.
+const ROUND_EVERY: Duration = Duration::from_secs(900);
+
+impl Rounds {
+    fn new(now: Duration) -> Self {
+        Self { up: 0, since: now, next: 0 }
+    }
+
+    /// Whether a round is due, when so many nodes of the other datacentre are up.
+    fn is_due(&mut self, up: Option<usize>, now: Duration) -> bool {
+        let Some(up) = up else { return false };
+        if up > self.up {
+            (self.since, self.next) = (now, 0);
+        }
+        self.up = up;
+        let late = || ROUNDS[ROUNDS.len() - 1] + ROUND_EVERY * (self.next + 1 - ROUNDS.len()) as u32;
+        now >= self.since + ROUNDS.get(self.next).copied().unwrap_or_else(late)
+    }
+}
+
 impl Engine {
     /// Looks at what other processes have noted, and at own changes whose outcome is unknown.
     async fn look(&self) -> Result<(), StoreError> {
@@ -62,21 +103,57 @@ impl Engine {
     /// Looks at every record, after notes may have been missed.
     async fn look_at_all(&self) -> Result<(), StoreError> {
         self.look().await?;
-        for (entry, _) in self.cluster.entries().await? {
-            self.announcer.learn_entry(entry);
+        for standing in self.cluster.entries().await? {
+            self.announcer.learn_entry(standing.entry);
         }
         // What has changed since a record was read is left alone: it is being noted, and seen, now.
         let known = self.announcer.index.read().all();
-        let mut missing: std::collections::HashMap<Key, Row> = known.clone();
-        let mut see = |row: Row| {
-            missing.remove(&row.key);
-            self.announcer.learn(&row.key.clone(), known.get(&row.key), Some(row));
+        let mut seen: HashMap<Key, Copies> = HashMap::new();
+        let mut see = |own: bool, row: Row| {
+            let copies = seen.entry(row.key.clone()).or_default();
+            *(if own { &mut copies.own } else { &mut copies.other }) = Some(row);
         };
         self.cluster.scan(&mut see).await?;
-        for (key, row) in missing {
-            let stands = self.cluster.row(&Place::of(&key)).await?;
-            self.announcer.learn(&key, Some(&row), stands);
+        let nothing = Copies::default();
+        for (key, before) in &known {
+            // One copy of two is not seen if it came between the two reads.
+            let lacks = |copies: &Copies| copies.rows().count() < before.rows().count();
+            if seen.get(key).is_none_or(lacks) {
+                let stands = self.cluster.row(&Place::of(key)).await?;
+                self.announcer.learn(key, before, stands);
+                seen.remove(key);
+            }
+        }
+        for (key, copies) in seen {
+            self.announcer.learn(&key, known.get(&key).unwrap_or(&nothing), copies);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn rounds(up: impl Fn(u64) -> Option<usize>) -> Vec<u64> {
+        let mut rounds = Rounds::new(at(0));
+        let due = |second: &u64| {
+            let is_due = rounds.is_due(up(*second), at(*second));
+            rounds.next += usize::from(is_due);
+            is_due
+        };
+        (0..3000).filter(due).collect()
+    }
+
+    #[test]
+    fn all_is_looked_at_again_and_again_once_the_other_datacentre_is_back() {
+        assert_eq!(rounds(|_| None), [0; 0]);
+        assert_eq!(rounds(|_| Some(3)), [15, 60, 180, 600, 1500, 2400]);
+        let back = |second| Some(if (100..1000).contains(&second) { 0 } else { 3 });
+        assert_eq!(rounds(back), [15, 60, 180, 600, 1015, 1060, 1180, 1600, 2500]);
     }
 }

@@ -22,6 +22,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use headwater_cassandra::broken;
 
 /// A live-streaming origin: redundant pipelines in, one clean stream out.
 #[derive(Parser)]
@@ -60,8 +61,15 @@ enum Command {
     Config(config::Args),
 }
 
+/// Called in builds for tests alone; it is no option, so clap does not know it.
+#[expect(clippy::disallowed_methods, reason = "what breaks a build for tests is nothing that a user can choose")]
+fn fault() -> Option<String> {
+    std::env::var(broken::VARIABLE).ok()
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    broken::break_process(fault);
     // The driver tells of every node it meets; who wants to hear it says `scylla=info`.
     let filter = tracing_subscriber::EnvFilter::try_new(format!("scylla=warn,{}", cli.log)).unwrap_or_else(|error| {
         eprintln!("--log `{}`: {error}; logging `info` instead", cli.log);

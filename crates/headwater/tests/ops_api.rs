@@ -212,8 +212,9 @@ const CONTRACT: [&str; 14] = [
 ];
 
 /// Names that the contract leaves to us.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "headwater_feeds_lost",
+    "headwater_memcached_failures_total",
     "headwater_damaged_reads_total",
     "headwater_disk_used_bytes",
     "headwater_disk_free_bytes",

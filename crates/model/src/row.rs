@@ -165,6 +165,12 @@ impl Row {
         self.first < Timestamp::MAX
     }
 
+    /// Whether it is of the same bytes of the same upload: a removal keeps the version, a mark keeps both.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.version == other.version && self.digest == other.digest
+    }
+
     /// The same record, passed over in favour of `by` too.
     #[must_use]
     pub fn passed_over(&self, by: &Pipeline) -> Self {

@@ -8,7 +8,7 @@ use headwater_model::event::{Entry, Event, Published, RevisionError};
 use headwater_model::notification::NotifyError;
 use headwater_model::row::EventId;
 use headwater_model::{EventName, Tenant};
-use headwater_store::{Store, StoreError};
+use headwater_store::{Body, Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::catalog::Catalog;
@@ -21,9 +21,6 @@ pub const EVENTS_MAX: usize = 10_000;
 
 /// Attempts at a change while other processes change the same event: each means that one of them succeeded.
 const CONFLICTS_MAX: usize = 8;
-
-/// Of an event id, the bits that are of chance where several processes give them: 65 us of its stamp.
-const ID_CHANCE: u64 = 0xffff;
 
 /// Makes, changes and ends events.
 pub struct Control {
@@ -255,13 +252,14 @@ impl Control {
         let quotas = self.known_tenant(tenant)?.quotas;
         quotas.one_more(Quota::Events, tenant, self.catalog.of_tenant(tenant.as_str()).len() as u64)?;
         check_renditions(tenant, &quotas, None, &document)?;
-        let stamp = u64::try_from(self.store.stamp().nanos()).unwrap_or(0);
-        let is_shared = self.store.shared().is_some();
-        // Another process may give ids at this moment: the last bits are of chance there.
-        let stamp = if is_shared { stamp & !ID_CHANCE | chance(stamp) & ID_CHANCE } else { stamp };
-        *last_id = stamp.max(*last_id + 1);
         let counters = self.catalog.counters(tenant, name);
-        let event = Event::new(EventId(*last_id), tenant.clone(), name.clone(), document, counters);
+        let id = if self.store.shared().is_some() {
+            shared_id(tenant, name, counters.rev)
+        } else {
+            *last_id = u64::try_from(self.store.stamp().nanos()).unwrap_or(0).max(*last_id + 1);
+            EventId(*last_id)
+        };
+        let event = Event::new(id, tenant.clone(), name.clone(), document, counters);
         self.store.write_entry(Entry::Alive(Box::new(event)), counters.rev).await?;
         self.catalog.live(tenant.as_str(), name.as_str()).ok_or_else(|| unknown_event(tenant, name))
     }
@@ -300,9 +298,11 @@ fn check_renditions(
     if fresh == 0 { Ok(()) } else { quotas.one_more(Quota::Renditions, tenant, there + fresh - 1) }
 }
 
-/// 64 bits of chance; ids need no secrecy.
-fn chance(seed: u64) -> u64 {
-    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), seed)
+/// The id of the life of an event that begins after revision `rev`, where several processes give them. Two datacentres
+/// that make an event at once, and may not reach each other, make the same: what is published to either is of one event.
+fn shared_id(tenant: &Tenant, name: &EventName, rev: u64) -> EventId {
+    let life = Body::from(bytes::Bytes::from(format!("{tenant}/{name}/{rev}")));
+    EventId(life.digest().0 as u64)
 }
 
 fn unknown_event(tenant: &Tenant, event: &EventName) -> ControlError {

@@ -68,6 +68,7 @@ pub struct Metrics {
     cache_bytes: Gauge,
     /// Hits and misses of the live window, of the DVR cache, and of memcached.
     caches: [[Counter; 2]; 3],
+    memcached_failures: Counter,
     feeds_lost: Gauge,
     shed: [Counter; Class::ALL.len()],
     cmcd: [Counter; Cmcd::ALL.len()],
@@ -101,6 +102,7 @@ impl Default for Metrics {
             cache_bytes: gauge(&table::CACHE_BYTES),
             caches: ["memory", "dvr", "memcached"]
                 .map(|tier| ["hit", "miss"].map(|result| counter(&table::CACHE_REQUESTS, &[tier, result]))),
+            memcached_failures: counter(&table::MEMCACHED_FAILURES, &[]),
             feeds_lost: gauge(&table::FEEDS_LOST),
             shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
             cmcd: Cmcd::ALL.map(|kind| counter(&table::CMCD_REQUESTS, &[kind.word()])),
@@ -225,6 +227,7 @@ impl Metrics {
         for (count, total) in self.caches.as_flattened().iter().zip(totals.as_flattened()) {
             count.absolute(*total);
         }
+        self.memcached_failures.absolute(caches.memcached_failures);
     }
 
     /// Of the feeds of other nodes one more is lost, or one is back.

@@ -82,6 +82,8 @@ pub struct Caches {
     pub memcached_hits: u64,
     /// Chunks that it did not have, or did not answer for in time.
     pub memcached_misses: u64,
+    /// Questions and writes to it without an answer, or kept back because of those before.
+    pub memcached_failures: u64,
 }
 
 /// The volume under an engine that keeps its media in files.
@@ -127,6 +129,11 @@ pub trait Shared: Send + Sync {
     /// comes: to be called before a choice falls on `by` for ever. `false` if it is sound already: then the listener has
     /// heard of it, and the choice is to be made anew. `keep` and `region` are for a record where there is none.
     async fn pass_over(&self, key: Key, by: &Pipeline, keep: Keep, region: Region) -> Result<bool, StoreError>;
+
+    /// Makes sure that `row` stays the record of its candidate here whatever is published later, on any node: to be called
+    /// before it is served for ever. Only two datacentres may have two of one. `false` if another counts by now: then the
+    /// listener has heard of it, and the choice is to be made anew.
+    async fn hold_to(&self, row: &Row) -> Result<bool, StoreError>;
 
     /// Whether what others have committed is known up to a moment ago. If not, nobody can say that something is absent
     /// (contract §5, row 12).

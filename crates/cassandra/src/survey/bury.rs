@@ -10,9 +10,11 @@ use super::find::Found;
 use super::report::Case;
 use super::{Lives, Mend, Survey};
 use crate::chunks;
+use crate::entries::Entries;
 use crate::events::{FREE_AFTER, FREE_PACE};
 use crate::place::Place;
 use crate::rows;
+use crate::tables::Records;
 
 type RowColumns = (i64, String, i64, String, String, Option<Vec<u8>>);
 
@@ -76,7 +78,10 @@ impl Survey {
                 if let Some(row) = row {
                     chunks::delete(&self.cluster, row.version, row.size).await?;
                 }
-                self.cluster.erase_row(&Place::without_block(event, shelf, number, name, pipeline)).await?;
+                if let Some((_, pipeline)) = self.cluster.sites.read(&pipeline) {
+                    let place = Place::without_block(event, shelf, number, name, pipeline.to_owned());
+                    self.cluster.erase_row(&place).await?;
+                }
                 self.clock.sleep(FREE_PACE).await;
             }
         }
@@ -122,7 +127,7 @@ impl Survey {
             let freed = EventId(event.cast_unsigned());
             // Another list stands if another life has ended meanwhile.
             if !self.cluster.mark_freed(of, freed).await? {
-                let (tenant, name) = of.0.names();
+                let (tenant, name) = of.entry.names();
                 if let Some(of) = self.cluster.entry_serial(tenant, name).await? {
                     self.cluster.mark_freed(&of, freed).await?;
                 }

@@ -13,11 +13,13 @@ use headwater_store::log::survey::Amount;
 
 use super::report::{Case, Report};
 use super::{Lives, Survey, before};
+use crate::chunks;
 use crate::error::unavailable;
 use crate::index::keeps;
 use crate::options::{PUBLISH_BUDGET, SCANS_MAX};
 use crate::place::Place;
-use crate::{chunks, rows};
+use crate::rows;
+use crate::tables::Records;
 
 /// An upload may still be in progress for this much longer than a publish may take: clocks that differ, last attempts.
 const SLACK: Duration = Duration::from_secs(60);
@@ -104,7 +106,7 @@ impl Survey {
         let mut pages = self.pages("records", &self.statements.rows);
         while let Some(page) = pages.next::<RowColumns>().await? {
             let now = self.clock.wall();
-            for (place, row) in page.into_iter().filter_map(record) {
+            for (place, row) in page.into_iter().filter_map(|columns| self.record(columns)) {
                 match row {
                     Ok(row) => self.take_in(place, row, lives, now, suspects),
                     Err(error) if lives.is_over(place.event) => suspects.over_by(place.event, 1, &error),
@@ -149,7 +151,7 @@ impl Survey {
                 } else if !suspects.unlisted.remove(&mark(&place)) {
                     // Most were recorded since the records were read.
                     self.pace(1).await;
-                    if self.cluster.row(&place).await?.is_none() {
+                    if self.cluster.row(&place).await?.is_empty() {
                         push(&mut suspects.idle, place, &mut suspects.facts);
                     }
                 }
@@ -217,7 +219,7 @@ impl Survey {
         }
         let mut pages = self.pages("suspects", &self.statements.rows);
         while let Some(page) = pages.next::<RowColumns>().await? {
-            for (place, row) in page.into_iter().filter_map(record) {
+            for (place, row) in page.into_iter().filter_map(|columns| self.record(columns)) {
                 let Ok(row) = row else { continue };
                 let Place { event, shelf, block, .. } = &place;
                 let marks = [mark(&(*event, shelf)), mark(&(*event, shelf, *block)), mark(&place)];
@@ -236,7 +238,8 @@ impl Survey {
         let lost: HashSet<Version> = suspects.lost.iter().map(|row| row.version).collect();
         let mut pages = self.pages("payloads", &self.statements.rows);
         while let Some(page) = pages.next::<RowColumns>().await? {
-            for row in page.into_iter().filter_map(record).filter_map(|(_, row)| row.ok()) {
+            let records = page.into_iter().filter_map(|columns| self.record(columns));
+            for row in records.filter_map(|(_, row)| row.ok()) {
                 let kept = keeps(&row, self.options.grace, self.clock.wall());
                 if row.size == 0
                     || !kept
@@ -258,6 +261,21 @@ impl Survey {
             }
         }
         Ok(())
+    }
+
+    /// A record with its place, or what is wrong with it; `None` where there is none any more.
+    fn record(&self, columns: RowColumns) -> Option<(Place, Result<Row, String>)> {
+        let (event, shelf, number, name, column, row) = columns;
+        let pipeline = self.cluster.sites.read(&column).map(|(_, pipeline)| pipeline.to_owned());
+        let is_ours = pipeline.is_some();
+        let place = Place::without_block(event, shelf, number, name, pipeline.unwrap_or_else(|| column.clone()));
+        let row = match rows::decode(&row?) {
+            Ok(_) if !is_ours => Err(format!("`{column}` names no datacentre")),
+            Ok(row) if Place::of(&row.key) == place => Ok(row),
+            Ok(row) => Err(format!("it tells of {:?}", row.key)),
+            Err(error) => Err(error.to_string()),
+        };
+        Some((place, row))
     }
 
     /// The bytes of `row`, past memcached, verified; `None` if a chunk is missing.
@@ -317,17 +335,6 @@ impl Suspects {
             self.facts.more = true;
         }
     }
-}
-
-/// A record with its place, or what is wrong with it; `None` where there is none any more.
-fn record((event, shelf, number, name, pipeline, row): RowColumns) -> Option<(Place, Result<Row, String>)> {
-    let place = Place::without_block(event, shelf, number, name, pipeline);
-    let row = match rows::decode(&row?) {
-        Ok(row) if Place::of(&row.key) == place => Ok(row),
-        Ok(row) => Err(format!("it tells of {:?}", row.key)),
-        Err(error) => Err(error.to_string()),
-    };
-    Some((place, row))
 }
 
 fn push<T>(list: &mut Vec<T>, one: T, facts: &mut Report) {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::find::Found;
 use super::report::{Case, Finding, Report};
 use super::{Mend, Survey, before};
-use crate::changes::Note;
+use crate::changes::{Note, Notes};
 use crate::chunks::{self, Chunk, Chunks};
 use crate::engine::{listed_s, ttl_s};
 use crate::error::unavailable;
@@ -20,6 +20,7 @@ use crate::index::keeps;
 use crate::options::{RACES_MAX, RETRY_PAUSE};
 use crate::place::{self, Place};
 use crate::rows::Swap;
+use crate::tables::Records;
 use crate::version;
 
 /// How far clocks may be apart: what was listed later than this before a check is left to a later one.
@@ -64,6 +65,7 @@ pub(super) enum Outcome {
 const CHANGED: &str = "it has changed meanwhile; nothing to do";
 /// Another datacentre may have what names it, and this one not yet.
 const UNSURE: &str = "not every node answers: bring all up and repair again";
+const ELSEWHERE: &str = "the other datacentre has recorded it: repair it there";
 const NO_EVENTS: &str = "no event is known at all, which looks like a lost table: bring the events back first";
 
 impl Survey {
@@ -132,13 +134,13 @@ impl Survey {
             Case::Over { .. } => Ok(Outcome::Left(CHANGED)),
             Case::Expired { row } => self.delete_expired(row, found, mend).await,
             Case::Idle { place } => {
-                if self.cluster.row_serial(place).await?.is_some() {
+                if !self.cluster.row_serial(place).await?.is_empty() {
                     return Ok(Outcome::Left(CHANGED));
                 }
                 match self.row_anywhere(place).await? {
                     None => Ok(Outcome::Left(UNSURE)),
-                    Some(Some(_)) => Ok(Outcome::Left(CHANGED)),
-                    Some(None) => self.unlist(place, found, mend).await,
+                    Some(copies) if copies.is_empty() => self.unlist(place, found, mend).await,
+                    Some(_) => Ok(Outcome::Left(CHANGED)),
                 }
             }
         }
@@ -163,9 +165,9 @@ impl Survey {
             for (event, shelf, block, number, name, pipeline) in page {
                 if !place::holds_segments(&shelf) {
                     let place = Place { event, shelf, block, number, name, pipeline };
-                    named.extend(self.cluster.row_serial(&place).await?.map(|row| row.version));
-                    let Some(row) = self.row_anywhere(&place).await? else { return Ok(None) };
-                    named.extend(row.map(|row| row.version));
+                    named.extend(self.cluster.row_serial(&place).await?.rows().map(|row| row.version));
+                    let Some(copies) = self.row_anywhere(&place).await? else { return Ok(None) };
+                    named.extend(copies.rows().map(|row| row.version));
                 }
             }
         }
@@ -175,6 +177,9 @@ impl Survey {
         let place = Place::of(&row.key);
         let is_segment = matches!(row.key.object, Object::Segment { .. });
         let told = if is_segment { "removed the candidate" } else { "deleted the record" };
+        if !self.is_own(row, &place).await? {
+            return Ok(Outcome::Left(ELSEWHERE));
+        }
         if mend.dry_run {
             return Ok(Outcome::Did(told.to_owned()));
         }
@@ -190,6 +195,11 @@ impl Survey {
             self.unlist(&place, found, mend).await?;
         }
         Ok(Outcome::Did(told.to_owned()))
+    }
+
+    /// Whether `row` was recorded by this datacentre, which alone may change it.
+    async fn is_own(&self, row: &Row, place: &Place) -> Result<bool, StoreError> {
+        Ok(self.cluster.row_serial(place).await?.own.is_some_and(|own| own.is_same(row)))
     }
 
     /// Compares and sets until there is an answer.
@@ -243,8 +253,11 @@ impl Survey {
     async fn delete_expired(&self, row: &Row, found: &Found, mend: Mend) -> Result<Outcome, StoreError> {
         let gone = |row: &Row| !keeps(row, self.options.grace, self.clock.wall());
         let Some(row) = self.still(row).await?.filter(gone) else { return Ok(Outcome::Left(CHANGED)) };
+        let place = Place::of(&row.key);
+        if !self.is_own(&row, &place).await? {
+            return Ok(Outcome::Left(ELSEWHERE));
+        }
         if !mend.dry_run {
-            let place = Place::of(&row.key);
             if self.set(&place, &row, None, 0).await? != Swap::Set {
                 return Ok(Outcome::Left(CHANGED));
             }

@@ -14,10 +14,12 @@ use super::report::Case;
 use super::{Lives, Survey};
 use crate::announce::is_removed;
 use crate::chunks;
+use crate::copies::Copies;
 use crate::error::{damaged, unavailable};
 use crate::index::keeps;
 use crate::place::{self, Place};
 use crate::publish::REPLACED_FOR;
+use crate::tables::Records;
 
 /// What was begun before has ended this long after a publish's budget, or after the chunks of a replaced object go.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
@@ -88,7 +90,7 @@ impl Survey {
     pub(super) async fn still(&self, row: &Row) -> Result<Option<Row>, StoreError> {
         self.pace(1).await;
         let stands = self.cluster.row_serial(&Place::of(&row.key)).await?;
-        Ok(stands.filter(|stands| stands.version == row.version && stands.digest == row.digest))
+        Ok(stands.rows().find(|stands| stands.is_same(row)).cloned())
     }
 
     /// The chunks of `row` that are nowhere, if it still stands.
@@ -134,11 +136,11 @@ impl Survey {
         }
     }
 
-    /// The record at `place` as any node of any datacentre has it; `None` if not all answer.
-    pub(super) async fn row_anywhere(&self, place: &Place) -> Result<Option<Option<Row>>, StoreError> {
+    /// The records at `place` as any node of any datacentre has them; `None` if not all answer.
+    pub(super) async fn row_anywhere(&self, place: &Place) -> Result<Option<Copies>, StoreError> {
         self.pace(1).await;
-        match self.cluster.row_by(&self.statements.everywhere.row, place).await {
-            Ok(row) => Ok(Some(row)),
+        match self.cluster.copies(&self.statements.everywhere.row, &self.statements.everywhere.row, place).await {
+            Ok(copies) => Ok(Some(copies)),
             Err(StoreError::Unavailable(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -162,8 +164,8 @@ impl Survey {
     async fn unreadable(&self, place: Place, error: String) -> Result<Option<Case>, StoreError> {
         self.pace(1).await;
         match self.cluster.row_serial(&place).await {
-            Ok(Some(row)) if Place::of(&row.key) != place => Ok(Some(Case::Unreadable { place, error })),
-            Ok(_) => Ok(None),
+            Ok(stands) if stands.rows().all(|row| Place::of(&row.key) == place) => Ok(None),
+            Ok(_) => Ok(Some(Case::Unreadable { place, error })),
             Err(StoreError::Damaged(_)) => Ok(Some(Case::Unreadable { place, error })),
             Err(error) => Err(error),
         }
@@ -199,7 +201,7 @@ impl Survey {
         let mut idle = Vec::new();
         for place in places {
             self.pace(1).await;
-            if self.cluster.row_serial(&place).await?.is_none() && self.is_listed(&place).await? {
+            if self.cluster.row_serial(&place).await?.is_empty() && self.is_listed(&place).await? {
                 idle.push(place);
             }
         }

@@ -59,7 +59,7 @@ async fn reads_come_from_the_own_zone_then_from_another_then_from_the_cluster() 
     for number in 0..10 {
         rows.push(stored(&*store, number, 700_000).await);
     }
-    let chunks = 10 * 700_000_u64.div_ceil(Options::new(Vec::new(), "dc1").chunk_size.bytes());
+    let chunks = 10 * 700_000_u64.div_ceil(Options::new([""; 0], "dc1").chunk_size.bytes());
     read_all(&*store, &rows).await;
     assert_eq!((store.memcached().own_hits, store.memcached().misses), (chunks, 0), "{:?}", store.memcached());
     both("a1", "a2", |server| cluster().kill(server));

@@ -94,7 +94,7 @@ async fn chunks_and_records_of_segments_expire_by_themselves() {
     let options = fresh().await;
     let store = open(&options, Arc::new(Heard::default())).await;
     publish(&*store, 0).await.expect("the store takes the publish");
-    let session = SessionBuilder::new().known_nodes_addr(&options.contact_points).build().await.expect("nodes");
+    let session = SessionBuilder::new().known_nodes(&options.contact_points).build().await.expect("nodes");
     let ttl = async |what: &str, table: &str| {
         let question = format!("SELECT TTL({what}) FROM {}_{table}", options.keyspace);
         let rows = session.query_unpaged(question, ()).await.expect("an answer").into_rows_result().expect("rows");

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use headwater_cassandra::survey::{Progress, Rate, Survey};
 use headwater_cassandra::{Cassandra, OpenError, Options, init};
-use headwater_store::conformance::Heard;
-use headwater_store::stamp::SystemClock;
+use headwater_model::event::{Counters, Entry};
+use headwater_store::conformance::{EVENT, Heard, body, claim, event, loose, segment};
+use headwater_store::stamp::{Clock, SystemClock};
+use headwater_store::{Published, Store};
+use scylla::value::{CqlValue, Row};
 
-use crate::support::{cluster, restart, session};
+use crate::support::{cluster, fresh, restart, session};
 
 const KEYSPACE: &str = "test_schema";
 
@@ -38,7 +41,7 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
 
     let made = join_all((0..4).map(|_| init(&options))).await;
     let made: Vec<_> = made.into_iter().map(|made| made.expect("all succeed")).collect();
-    assert!(made.iter().all(|schema| schema.version == 1 && schema.unlike.is_empty()), "{made:?}");
+    assert!(made.iter().all(|schema| schema.version == 2 && schema.unlike.is_empty()), "{made:?}");
     let all = made.iter().flat_map(|schema| schema.made.clone()).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(all.len(), 10, "two keyspaces and eight tables: {all:?}");
     let again = init(&options).await.expect("it is there");
@@ -52,21 +55,80 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
 
     let version =
         |version: i32| format!("UPDATE {KEYSPACE}_control.\"schema\" SET version = {version} WHERE part = 'store'");
-    session.query_unpaged(version(2), ()).await.expect("a version");
+    session.query_unpaged(version(3), ()).await.expect("a version");
     let opened = Cassandra::open(options.clone(), clock(), Arc::new(Heard::default())).await.map(|_| ());
     let looked = Survey::open(options.clone(), Rate::default(), clock(), Arc::new(Quiet)).await.map(|_| ());
     for refused in [opened, looked, init(&options).await.map(|_| ())] {
         match refused {
-            Err(error @ OpenError::Later { version: 2 }) => {
+            Err(error @ OpenError::Later { version: 3 }) => {
                 assert!(error.to_string().contains("newer build"), "{error}")
             }
             other => panic!("{other:?}"),
         }
     }
-    // A cluster of a build that knew no versions.
-    session.query_unpaged(format!("DROP TABLE {KEYSPACE}_control.\"schema\""), ()).await.expect("a table");
-    assert!(Survey::open(options.clone(), Rate::default(), clock(), Arc::new(Quiet)).await.is_ok());
-    let adopted = init(&options).await.expect("it is taken over");
-    assert_eq!((adopted.version, adopted.made), (1, vec![format!("{KEYSPACE}_control.schema")]));
     drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_the_first_version_is_brought_to_this_one() {
+    let options = fresh().await;
+    let keyspace = &options.keyspace;
+    let (session, clock) = (session().await, || Arc::new(SystemClock::default()));
+    let open = async || Cassandra::open(options.clone(), clock(), Arc::new(Heard::default())).await;
+    let store = open().await.expect("it opens");
+    let counters = Counters { rev: 1, cache_version: 1 };
+    let entry = Entry::Alive(Box::new(event(EVENT, "game", counters)));
+    store.write_entry(entry.clone(), 0).await.expect("an event");
+    let mut rows = Vec::new();
+    for (number, key) in [segment("v", 7, "a"), segment("v", 7, "b"), loose("x.mpd", "a")].into_iter().enumerate() {
+        let bytes = body(number as u64, 1000);
+        match store.publish(claim(key, &bytes, clock().wall()), bytes).await.expect("it is stored") {
+            Published::Stored(row) => rows.push(row),
+            other => panic!("{other:?}"),
+        }
+    }
+    std::mem::drop(store);
+    // As the first version had them.
+    let run = async |statement: String| session.query_unpaged(&*statement, ()).await.expect(&statement);
+    let tables =
+        [("rows", "event, shelf, number, name, pipeline, row", 4), ("events", "tenant, name, rev, entry, ended", 1)];
+    for (table, columns, name) in tables {
+        let all =
+            run(format!("SELECT {columns} FROM {keyspace}_control.{table}")).await.into_rows_result().expect("rows");
+        let all: Vec<Row> = all.rows::<Row>().expect("rows").map(|row| row.expect("a row")).collect();
+        run(format!("TRUNCATE {keyspace}_control.{table}")).await;
+        let marks = vec!["?"; columns.split(", ").count()].join(", ");
+        let insert = format!("INSERT INTO {keyspace}_control.{table} ({columns}) VALUES ({marks}) USING TTL 5000");
+        for Row { mut columns } in all {
+            let Some(CqlValue::Text(text)) = &columns[name] else { panic!("{columns:?}") };
+            columns[name] = Some(CqlValue::Text(text.split_once('@').expect("a datacentre").0.to_owned()));
+            session.query_unpaged(&*insert, columns).await.expect("an earlier record");
+        }
+    }
+    run(format!("UPDATE {keyspace}_control.\"schema\" SET version = 1 WHERE part = 'store'")).await;
+
+    let refused = open().await.map(drop);
+    assert!(
+        matches!(&refused, Err(error @ OpenError::Earlier { version: 1 }) if error.to_string().contains("store init")),
+        "{refused:?}"
+    );
+    let schema = init(&options).await.expect("it is brought there");
+    assert_eq!((schema.version, schema.migrated), (2, 4));
+    assert_eq!(init(&options).await.expect("it is there").migrated, 0);
+    let store = open().await.expect("it opens");
+    assert_eq!(store.entries().await, Ok(vec![entry]));
+    let mut standing = store.standing(EVENT, 9).await.expect("records");
+    standing.sort_by_key(|row| row.published);
+    assert_eq!(standing, rows);
+    for row in &rows {
+        assert_eq!(store.read(row, 0..row.size).await.expect("its bytes").len(), 1000);
+    }
+    // A record that lived for a time still does.
+    let ttl = format!("SELECT TTL(row) FROM {keyspace}_control.rows");
+    let left = run(ttl).await.into_rows_result().expect("rows");
+    let left: Vec<_> = left.rows::<(Option<i32>,)>().expect("rows").map(|row| row.expect("a row").0).collect();
+    assert!(
+        left.len() == 3 && left.iter().all(|left| left.is_some_and(|left| (4000..=5000).contains(&left))),
+        "{left:?}"
+    );
 }

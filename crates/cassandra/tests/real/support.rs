@@ -59,7 +59,7 @@ pub async fn fresh() -> Options {
     let patient = Options { publish_budget: Duration::from_secs(10), hedge: Some(Duration::from_secs(1)), ..options };
     let options = Options { keyspace: KEYSPACE.into(), window_bytes: 16 << 20, dvr_bytes: 16 << 20, ..patient };
     let nodes = options.contact_points.iter();
-    let session = SessionBuilder::new().known_nodes_addr(nodes).build().await.expect("the nodes answer");
+    let session = SessionBuilder::new().known_nodes(nodes).build().await.expect("the nodes answer");
     let made = session.query_unpaged(format!("USE {KEYSPACE}_control"), ()).await.is_ok();
     for table in TABLES.into_iter().filter(|_| made) {
         let statement = format!("TRUNCATE {KEYSPACE}_{table}");

@@ -101,7 +101,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::of_store(
         "store.contact_points",
         "",
-        "Where Cassandra nodes of the own datacentre answer CQL; the others are found through them",
+        "Where Cassandra nodes of the own datacentre answer CQL, as `NAME:PORT` or `ADDR:PORT`; the others are found through them",
         |config| given(json!(config.store.contact_points)),
     ),
     Key::of_store("store.datacentre", "", "The own datacentre, as `nodetool status` shows it", |config| {
@@ -110,7 +110,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::of_store(
         "store.replication",
         "",
-        "Copies of everything in the own datacentre, for keyspaces that are made; 3 if left out",
+        "Copies of everything in each datacentre, two at most; 3 in the own one if left out",
         |config| given(json!(config.store.replication)),
     ),
     Key::of_store(

@@ -138,6 +138,9 @@ fn made(keyspace: &str, schema: &Schema) -> String {
         0 => format!("{keyspace}: the schema is there, version {}\n", schema.version),
         count => format!("{keyspace}: the schema is there, version {}; {count} parts were missing\n", schema.version),
     };
+    if schema.migrated > 0 {
+        text.push_str(&format!("  brought {} records and events of an earlier version to this one\n", schema.migrated));
+    }
     schema.made.iter().for_each(|part| text.push_str(&format!("  made  {part}\n")));
     let copies = |copies: &std::collections::BTreeMap<String, String>| {
         copies.iter().map(|(datacentre, copies)| format!("{datacentre} = {copies}")).collect::<Vec<_>>().join(", ")
@@ -167,10 +170,14 @@ mod tests {
         let copies = |count: &str| [("dc1".to_owned(), count.to_owned())].into();
         let (keyspace, alter) = ("live_media".to_owned(), "ALTER KEYSPACE live_media …;".to_owned());
         let unlike = vec![Unlike { keyspace, stands: copies("2"), wanted: copies("3"), alter }];
-        let text = made("live", &Schema { version: 1, made: vec!["live_control".into()], unlike });
-        for words in
-            ["version 1; 1 parts", "made  live_control", "dc1 = 2; wanted are dc1 = 3", "nodetool repair --full"]
-        {
+        let text = made("live", &Schema { version: 2, made: vec!["live_control".into()], migrated: 7, unlike });
+        for words in [
+            "version 2; 1 parts",
+            "brought 7 records",
+            "made  live_control",
+            "dc1 = 2; wanted are dc1 = 3",
+            "nodetool repair --full",
+        ] {
             assert!(text.contains(words), "no `{words}`: {text}");
         }
     }

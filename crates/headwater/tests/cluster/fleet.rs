@@ -2,10 +2,14 @@
 //! keyspace is one, because making tables takes seconds.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
+use headwater_cassandra::broken::{Fault, VARIABLE};
 use headwater_cluster::{Cluster, Guard, Options};
+
+use tempfile::TempDir;
 
 use crate::support::server::folder;
 use crate::support::{Server, now_ms};
@@ -56,10 +60,13 @@ pub(crate) fn mend() {
 
 /// How processes are configured.
 pub(crate) struct Fleet {
+    /// What stands before the tables, but for the role.
+    head: String,
     /// The `[store]` table, but for `feeds`.
     store: String,
     /// Where those that publish have their ops listeners.
     feeds: Vec<SocketAddr>,
+    fault: Option<Fault>,
 }
 
 impl Fleet {
@@ -82,12 +89,17 @@ impl Fleet {
         for zone in cluster.zones() {
             store.push_str(&format!("memcached.{} = {}\n", zone.name, texts(&zone.servers)));
         }
-        Self { store, feeds: Vec::new() }
+        Self { head: format!("region = '{datacentre}'\n"), store, feeds: Vec::new(), fault: None }
+    }
+
+    /// The same, of a build that is broken.
+    pub(crate) fn broken(self, fault: Option<Fault>) -> Self {
+        Self { fault, ..self }
     }
 
     /// The same, whose processes look at the store and never hear of commits before.
     pub(crate) fn deaf(&self) -> Self {
-        Self { store: self.store.clone(), feeds: Vec::new() }
+        Self { head: self.head.clone(), store: self.store.clone(), feeds: Vec::new(), fault: self.fault }
     }
 
     /// A process that publishes; those that are started later follow it.
@@ -107,13 +119,25 @@ impl Fleet {
         let folder = Arc::new(folder());
         let feeds: Vec<String> = self.feeds.iter().map(ToString::to_string).collect();
         let file = folder.path().join("headwater.toml");
-        std::fs::write(&file, format!("role = '{role}'\n{}feeds = {feeds:?}\n", self.store)).expect("a file");
+        std::fs::write(&file, format!("role = '{role}'\n{}{}feeds = {feeds:?}\n", self.head, self.store))
+            .expect("a file");
         let file = file.to_str().expect("plain names").to_owned();
         let mut all = vec!["--config", &file];
         all.extend(options);
-        let server = Server::start_on(&folder, &all);
-        Node { server, options: all.into_iter().map(ToOwned::to_owned).collect() }
+        let server = start_process(&folder, &all, self.fault);
+        let options = all.into_iter().map(ToOwned::to_owned).collect();
+        Node { server, options, folder, fault: self.fault }
     }
+}
+
+/// The build that users get, or the one for tests with `fault`.
+fn start_process(folder: &Arc<TempDir>, options: &[&str], fault: Option<Fault>) -> Server {
+    let Some(fault) = fault else { return Server::start_on(folder, options) };
+    let mut shell = Command::new("sh");
+    // `$0` is the other build.
+    shell.args(["-c", concat!("exec '", env!("CARGO_BIN_EXE_headwater"), "' \"$@\"")]);
+    shell.env(VARIABLE, format!("{fault:?}"));
+    Server::start_through(shell, folder, options)
 }
 
 /// A process of a fleet.
@@ -121,14 +145,22 @@ pub(crate) struct Node {
     /// The process.
     pub(crate) server: Server,
     options: Vec<String>,
+    folder: Arc<TempDir>,
+    fault: Option<Fault>,
 }
 
 impl Node {
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("headwater.toml")
+    }
+
     /// SIGKILL, and another in its place.
-    pub(crate) fn kill_and_restart(self) -> Self {
+    pub(crate) fn kill_and_restart(mut self) -> Self {
+        self.server.kill();
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-        let server = self.server.kill_and_restart_with(&options);
-        Self { server, options: self.options }
+        self.server = start_process(&self.folder, &options, self.fault);
+        self
     }
 }
 

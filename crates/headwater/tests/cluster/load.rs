@@ -287,8 +287,8 @@ fn patiently(url: &str) -> Reply {
     eventually("an answer", || Some(request("GET", url).send()).filter(|reply| reply.status != 503))
 }
 
-/// Tells everybody to end.
-struct End<'a>(&'a AtomicBool);
+/// Tells everybody to end, also if a test panics.
+pub(crate) struct End<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {

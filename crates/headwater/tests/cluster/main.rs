@@ -6,8 +6,10 @@
 mod support;
 
 mod choices;
+mod commands;
 mod fleet;
 mod history;
 mod kills;
 mod load;
+mod regions;
 mod roles;

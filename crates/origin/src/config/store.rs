@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use headwater_cassandra::memcached::{self, Zone};
-use headwater_cassandra::{Options, PUBLISH_BUDGET};
+use headwater_cassandra::{DATACENTRES_MAX, Options, PUBLISH_BUDGET};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,11 +33,12 @@ pub enum EngineKind {
 pub struct StoreConfig {
     /// Which engine.
     pub engine: EngineKind,
-    /// Where Cassandra nodes of the own datacentre answer CQL.
-    pub contact_points: Vec<SocketAddr>,
+    /// Where Cassandra nodes of the own datacentre answer CQL, as `NAME:PORT` or `ADDR:PORT`.
+    pub contact_points: Vec<String>,
     /// The own datacentre, as Cassandra calls it.
     pub datacentre: String,
-    /// Copies in each datacentre, for keyspaces that are made; [`COPIES`] in the own one if empty.
+    /// Copies in each datacentre, of which there are two at most, for keyspaces that are made; whose records count here;
+    /// [`COPIES`] in the own one if empty.
     pub replication: BTreeMap<String, u8>,
     /// What the keyspaces' names begin with.
     pub keyspace: String,
@@ -95,6 +96,12 @@ impl StoreConfig {
         if self.contact_points.is_empty() {
             return Err(wrong("contact_points", "is missing; name some Cassandra nodes, like [\"10.0.0.1:9042\"]"));
         }
+        let has_port = |point: &String| {
+            point.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if !self.contact_points.iter().all(has_port) {
+            return Err(wrong("contact_points", "has an entry without a port; write `HOST:PORT`, usually port 9042"));
+        }
         if self.datacentre.is_empty() {
             return Err(wrong("datacentre", "is missing; write what `nodetool status` shows as Datacenter"));
         }
@@ -103,12 +110,10 @@ impl StoreConfig {
         if !copies.contains_key(&self.datacentre) {
             return Err(wrong("replication", "does not name the own `datacentre`; give it copies too"));
         }
-        if copies.len() > 1 {
-            let problem =
-                "names several datacentres; nodes of two would overwrite each other's records, so name the own one";
-            return Err(wrong("replication", problem));
+        if copies.len() > DATACENTRES_MAX {
+            return Err(wrong("replication", "names more than two datacentres; name the own one and one other"));
         }
-        let options = Options::new(self.contact_points.clone(), &self.datacentre);
+        let options = Options::new(&self.contact_points, &self.datacentre);
         Ok(Some(Options {
             replication: copies.into_iter().collect(),
             keyspace: self.keyspace.clone(),
@@ -187,7 +192,7 @@ impl Role {
 mod tests {
     use crate::config::Config;
 
-    const GOOD: &str = "role = 'deliver'\n[store]\nengine = 'cassandra'\ncontact_points = ['10.0.0.1:9042']\n\
+    const GOOD: &str = "role = 'deliver'\n[store]\nengine = 'cassandra'\ncontact_points = ['cassandra-0.nodes:9042']\n\
         datacentre = 'dc1'\nreplication = {dc1 = 5}\nmemcached_zone = 'b'\n[store.memcached]\n\
         a = ['10.0.0.1:11211']\nb = ['10.0.0.2:11211']";
 
@@ -195,6 +200,7 @@ mod tests {
     fn a_cluster_is_read_as_written() {
         let config = Config::from_toml(GOOD).unwrap();
         let options = config.store.cassandra(1, 2).unwrap().unwrap();
+        assert_eq!(options.contact_points, ["cassandra-0.nodes:9042"]);
         assert_eq!(options.replication, [("dc1".to_owned(), 5)]);
         assert_eq!(options.memcached.unwrap().own, "b");
         assert!(config.role.delivers() && !config.role.publishes());
@@ -205,6 +211,7 @@ mod tests {
         for (text, word) in [
             ("[store]\nengine = 'cassandra'", "store.contact_points"),
             ("[store]\nengine = 'cassandra'\ncontact_points = ['10.0.0.1:9042']", "store.datacentre"),
+            ("[store]\nengine = 'cassandra'\ncontact_points = ['nodes.example']", "HOST:PORT"),
             ("[store]\ncontact_points = ['10.0.0.1:9042']", "engine = \"cassandra\""),
             ("[store]\nengine = 'paper'", "paper"),
             ("[store]\npublish_budget_ms = 99", "store.publish_budget_ms"),
@@ -212,7 +219,7 @@ mod tests {
             (&GOOD.replace("'b'\n", "'c'\n"), "store.memcached_zone"),
             (&GOOD.replace("b = ['10.0.0.2:11211']", "b = []"), "store.memcached.b"),
             (&GOOD.replace("{dc1 = 5}", "{dc2 = 3}"), "store.replication"),
-            (&GOOD.replace("{dc1 = 5}", "{dc1 = 3, dc2 = 3}"), "several datacentres"),
+            (&GOOD.replace("{dc1 = 5}", "{dc1 = 3, dc2 = 3, dc3 = 3}"), "more than two datacentres"),
         ] {
             let message = Config::from_toml(text).unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_cassandra::broken::{Fault, broken};
 use headwater_model::decision::{Arrival, Clocks, Decision, Ttl, View, decide};
 use headwater_model::event::Event;
 use headwater_model::row::{Key, Object, Row};
@@ -185,7 +186,7 @@ struct Closing {
     overtaken: Vec<Pipeline>,
 }
 
-/// `false` if one of them has come.
+/// `false` if one of them has come, or the choice is no longer what it was.
 async fn pass_over(
     origin: &Origin,
     live: &Live,
@@ -200,7 +201,7 @@ async fn pass_over(
             return Ok(false);
         }
     }
-    Ok(true)
+    shared.hold_to(row).await
 }
 
 /// Decides by what is known now. A choice for ever is noted in `closing`.
@@ -237,10 +238,12 @@ async fn look(
         fenced: origin.store.shared().is_some(),
     };
     let clocks = Clocks { wall: origin.clock.wall(), stamp: origin.store.stamp(), settled };
+    let by_arrival = broken(Fault::ByArrival);
+    let first = rows(0).iter().find(|row| by_arrival && row.sound.is_some());
     Look::Settled(match decide(&view, clocks, arrival) {
         Decision::Hold(until) => return Look::Hold(until),
-        Decision::Serve(chosen) => candidate(&three[0], chosen).map_or(Settled::Unavailable, |row| {
-            let overtaken = if view.fenced { overtaken(&view, chosen) } else { Vec::new() };
+        Decision::Serve(chosen) => candidate(&three[0], first.unwrap_or(chosen)).map_or(Settled::Unavailable, |row| {
+            let overtaken = if view.fenced && !by_arrival { overtaken(&view, chosen) } else { Vec::new() };
             *closing = Some(Closing { row: row.clone(), rev: event.rev, overtaken });
             Settled::Serve(row)
         }),
@@ -319,8 +322,8 @@ async fn three_slots(
 ) -> Result<[Option<Arc<Slot>>; 3], StoreError> {
     let numbers = [Some(number), number.checked_sub(1), number.checked_sub(2)];
     let known = numbers.map(|number| number.map_or(Known::Slot(None), |number| tail.slot(number)));
-    if let [Known::Slot(own), Known::Slot(one), Known::Slot(two)] = known {
-        return Ok([own, one, two]);
+    if let [Known::Slot(own), Known::Slot(one), Known::Slot(two)] = &known {
+        return Ok([own.clone(), one.clone(), two.clone()]);
     }
     let event = live.event();
     // Beyond the event's numbers and its DVR window there is nothing to be asked for.
@@ -329,7 +332,12 @@ async fn three_slots(
     }
     let range = number.saturating_sub(2)..=number;
     let rows = origin.store.rows(event.id, &tail.rendition, range, ROWS_MAX).await?;
-    Ok(numbers.map(|number| slot_of(&rows, number?)))
+    // Of the others this node has heard what it knows, and nothing may be seen here before it was heard.
+    let mut numbers = numbers.into_iter();
+    Ok(known.map(|known| match (known, numbers.next().flatten()) {
+        (Known::Slot(slot), _) => slot,
+        (Known::Beyond, number) => slot_of(&rows, number?),
+    }))
 }
 
 /// The records of one segment.

@@ -102,6 +102,12 @@ pub(super) const SHED: Metric =
 pub(super) const UTILIZATION: Metric =
     gauge("headwater_store_utilization", "", "how hard the store works; 1 is its target");
 
+pub(super) const MEMCACHED_FAILURES: Metric = counter(
+    "headwater_memcached_failures_total",
+    "requests",
+    &[],
+    "requests to memcached without an answer in time, or kept back because of those before; each is a read from the cluster, or a chunk that is not cached",
+);
 pub(super) const FEEDS_LOST: Metric = gauge(
     "headwater_feeds_lost",
     "nodes",
@@ -153,6 +159,7 @@ pub const METRICS: &[Metric] = &[
     STORE_DURATION,
     CACHE_BYTES,
     CACHE_REQUESTS,
+    MEMCACHED_FAILURES,
     FEEDS_LOST,
     SHED,
     UTILIZATION,

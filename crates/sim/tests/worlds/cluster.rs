@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_cassandra::tables::{Chunk, Note, Place, Swap, Token};
+use headwater_cassandra::tables::{Chunk, Copies, Note, Place, Standing, Swap, Token};
 use headwater_model::event::Entry;
-use headwater_model::row::{EventId, Row};
+use headwater_model::row::Row;
 use headwater_model::{EventName, Tenant};
 use headwater_store::disk::simulated::SplitMix64;
 
@@ -22,11 +22,15 @@ pub struct Cell<T> {
     /// What was decided after that: a quorum may show it.
     decided: Option<(Option<T>, Option<Duration>)>,
     until: Option<Duration>,
+    /// How often something was decided.
+    order: u64,
+    /// What is to be sent to the other datacentre, with how often something was decided before.
+    unsent: Option<(u64, Kept<T>)>,
 }
 
 impl<T> Default for Cell<T> {
     fn default() -> Self {
-        Self { committed: None, decided: None, until: None }
+        Self { committed: None, decided: None, until: None, order: 0, unsent: None }
     }
 }
 
@@ -34,6 +38,8 @@ impl<T: Clone + PartialEq> Cell<T> {
     /// Ends what is half done; what stands then.
     fn settle(&mut self, now: Duration) -> Option<&T> {
         if let Some((next, until)) = self.decided.take() {
+            // One at a time: what was committed before is with the others already, or replaced.
+            self.unsent = Some((self.order, (next.clone(), until)));
             (self.committed, self.until) = (next, until);
         }
         if self.until.is_some_and(|until| until <= now) {
@@ -53,9 +59,19 @@ impl<T: Clone + PartialEq> Cell<T> {
         let stands = self.settle(now);
         if stands == before {
             self.decided = Some((next.cloned(), until));
+            self.order += 1;
             return Ok(());
         }
         if stands == next { Ok(()) } else { Err(stands.cloned()) }
+    }
+
+    /// What is to be sent to the other datacentre now: what a quorum has, and perhaps what none has yet.
+    fn fresh(&mut self, random: &mut SplitMix64) -> Vec<(u64, Kept<T>)> {
+        let mut fresh: Vec<_> = self.unsent.take().into_iter().collect();
+        if random.happens(200) {
+            fresh.extend(self.decided.iter().map(|decided| (self.order, decided.clone())));
+        }
+        fresh
     }
 
     /// What some quorum shows.
@@ -68,16 +84,48 @@ impl<T: Clone + PartialEq> Cell<T> {
     }
 }
 
+/// What one datacentre gets of the other's.
+#[expect(clippy::large_enum_variant, reason = "most are of the large kind")]
+enum Sent {
+    /// With how many writes of the record came before it.
+    Row(Place, u64, Kept<Row>),
+    Entry(Entry),
+    Listed(Place),
+    Note(i64, Token, (i64, Note, Duration)),
+    Chunk(Chunk, Option<(Bytes, Option<Duration>)>),
+}
+
+/// Something and until when it is kept.
+type Kept<T> = (Option<T>, Option<Duration>);
+
+/// One datacentre's.
+#[derive(Default)]
+struct Site {
+    rows: BTreeMap<Place, Cell<Row>>,
+    entries: BTreeMap<(Tenant, EventName), Cell<Entry>>,
+    /// What the other datacentre has recorded, as far as it has come.
+    others: BTreeMap<Place, (u64, Kept<Row>)>,
+    other_entries: BTreeMap<(Tenant, EventName), Entry>,
+    listed: BTreeSet<Place>,
+    notes: BTreeMap<(i64, Token), (i64, Note, Duration)>,
+    chunks: BTreeMap<Chunk, (Bytes, Option<Duration>)>,
+}
+
 /// The tables.
 pub struct Tables {
     /// Everything that happens by chance.
     pub random: SplitMix64,
-    rows: BTreeMap<Place, Cell<Row>>,
-    listed: BTreeSet<Place>,
-    entries: BTreeMap<(Tenant, EventName), Cell<Entry>>,
-    notes: BTreeMap<(i64, Token), (i64, Note, Duration)>,
-    chunks: BTreeMap<Chunk, (Bytes, Option<Duration>)>,
+    sites: Vec<Site>,
+    /// On their way: when they arrive, and where.
+    ways: Vec<(Duration, usize, Sent)>,
+    /// Until when nothing goes from one datacentre to the other.
+    cut_until: Duration,
 }
+
+/// Of what goes to the other datacentre, usually and now and then; and after a cut, in which it is kept.
+const WAY: Duration = Duration::from_millis(200);
+const LONG_WAY: Duration = Duration::from_secs(2);
+const KEPT_WAY: Duration = Duration::from_secs(4);
 
 /// When what is kept for `ttl_s` seconds goes.
 pub fn until(ttl_s: i32, now: Duration) -> Option<Duration> {
@@ -85,54 +133,139 @@ pub fn until(ttl_s: i32, now: Duration) -> Option<Duration> {
 }
 
 impl Tables {
-    /// Empty ones.
-    pub fn new(random: SplitMix64) -> Self {
-        let (rows, listed, entries) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { random, rows, listed, entries, notes: BTreeMap::new(), chunks: BTreeMap::new() }
+    /// Empty ones of so many datacentres.
+    pub fn new(random: SplitMix64, sites: usize) -> Self {
+        let sites = (0..sites).map(|_| Site::default()).collect();
+        Self { random, sites, ways: Vec::new(), cut_until: Duration::ZERO }
+    }
+
+    /// Nothing goes from one datacentre to the other for `span`.
+    pub fn cut(&mut self, span: Duration, now: Duration) {
+        self.cut_until = self.cut_until.max(now + span);
+    }
+
+    /// Whether the nodes of the other datacentre are seen; `None` if there is none.
+    pub fn others_up(&self, now: Duration) -> Option<usize> {
+        (self.sites.len() > 1).then(|| usize::from(now >= self.cut_until))
+    }
+
+    /// What has arrived until `now` is there: to be called before anything is read.
+    fn arrive(&mut self, now: Duration) {
+        let arrived: Vec<_> = self.ways.extract_if(.., |(at, ..)| *at <= now).collect();
+        for (_, to, sent) in arrived {
+            let site = &mut self.sites[to];
+            match sent {
+                Sent::Row(place, order, row) => {
+                    let known = site.others.entry(place).or_default();
+                    if order >= known.0 {
+                        *known = (order, row);
+                    }
+                }
+                Sent::Entry(entry) => {
+                    let (tenant, name) = entry.names();
+                    let key = (tenant.clone(), name.clone());
+                    let rev = entry.counters().rev;
+                    if site.other_entries.get(&key).is_none_or(|known| known.counters().rev < rev) {
+                        site.other_entries.insert(key, entry);
+                    }
+                }
+                Sent::Listed(place) => drop(site.listed.insert(place)),
+                Sent::Note(at, token, note) => drop(site.notes.insert((at, token), note)),
+                Sent::Chunk(chunk, Some(bytes)) => drop(site.chunks.insert(chunk, bytes)),
+                Sent::Chunk(chunk, None) => drop(site.chunks.remove(&chunk)),
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, sent: Sent, now: Duration) {
+        if self.sites.len() == 1 {
+            return;
+        }
+        let most = if now < self.cut_until {
+            KEPT_WAY
+        } else if self.random.happens(30) {
+            LONG_WAY
+        } else {
+            WAY
+        };
+        let way = Duration::from_nanos(self.random.below(most.as_nanos() as u64));
+        self.ways.push((now.max(self.cut_until) + way, 1 - from, sent));
+    }
+
+    /// Does `work` on a record, and sends what became of it to the other datacentre.
+    fn at<T>(
+        &mut self,
+        site: usize,
+        place: &Place,
+        now: Duration,
+        work: impl FnOnce(&mut Cell<Row>, &mut SplitMix64) -> T,
+    ) -> T {
+        self.arrive(now);
+        let Self { random, sites, .. } = self;
+        let is_alone = sites.len() == 1;
+        let cell = sites[site].rows.entry(place.clone()).or_default();
+        let done = work(cell, random);
+        // What is decided may be there before a quorum here has it.
+        let fresh = if is_alone { Vec::new() } else { cell.fresh(random) };
+        for (order, row) in fresh {
+            self.send(site, Sent::Row(place.clone(), order, row), now);
+        }
+        done
+    }
+
+    fn other(&self, site: usize, place: &Place, now: Duration) -> Option<Row> {
+        let (_, (row, until)) = self.sites[site].others.get(place)?;
+        row.clone().filter(|_| until.is_none_or(|until| until > now))
     }
 
     /// Compares and decides; a quorum shows it for certain after [`Tables::commit`].
     pub fn swap(
         &mut self,
+        site: usize,
         place: &Place,
         before: Option<&Row>,
-        next: Option<&Row>,
-        until: Option<Duration>,
+        (next, until): (Option<&Row>, Option<Duration>),
         now: Duration,
     ) -> Swap {
-        match self.rows.entry(place.clone()).or_default().decide(before, next, until, now) {
-            Ok(()) => Swap::Set,
-            Err(stands) => Swap::Stands(stands),
+        match self.at(site, place, now, |cell, _| cell.decide(before, next, until, now).err()) {
+            None => Swap::Set,
+            Some(own) => Swap::Stands(Copies { own, other: self.other(site, place, now) }),
         }
     }
 
     /// What was decided for a record is with a quorum.
-    pub fn commit(&mut self, place: &Place, now: Duration) {
-        self.row_serial(place, now);
+    pub fn commit(&mut self, site: usize, place: &Place, now: Duration) {
+        self.row_serial(site, place, now);
     }
 
-    pub fn row(&mut self, place: &Place, now: Duration) -> Option<Row> {
-        self.rows.get_mut(place)?.read(&mut self.random, now)
+    pub fn row(&mut self, site: usize, place: &Place, now: Duration) -> Copies {
+        let own = self.at(site, place, now, |cell, random| cell.read(random, now));
+        Copies { own, other: self.other(site, place, now) }
     }
 
-    pub fn row_serial(&mut self, place: &Place, now: Duration) -> Option<Row> {
-        self.rows.get_mut(place)?.settle(now).cloned()
+    pub fn row_serial(&mut self, site: usize, place: &Place, now: Duration) -> Copies {
+        let own = self.at(site, place, now, |cell, _| cell.settle(now).cloned());
+        Copies { own, other: self.other(site, place, now) }
     }
 
-    /// Every record that is listed, or all of them.
-    pub fn all_rows(&mut self, listed: bool, now: Duration) -> Vec<Row> {
-        let Self { random, rows, listed: names, .. } = self;
-        let rows = rows.iter_mut().filter(|(place, _)| !listed || names.contains(place));
-        rows.filter_map(|(_, cell)| cell.read(random, now)).collect()
+    /// Every record that is listed, or all of them, by place.
+    pub fn all_rows(&mut self, site: usize, listed: bool, now: Duration) -> Vec<Copies> {
+        self.arrive(now);
+        let of = &self.sites[site];
+        let places: BTreeSet<Place> = of.rows.keys().chain(of.others.keys()).cloned().collect();
+        let places = places.into_iter().filter(|place| !listed || of.listed.contains(place));
+        let places: Vec<Place> = places.collect();
+        places.iter().map(|place| self.row(site, place, now)).collect()
     }
 
-    pub fn list(&mut self, place: &Place) {
-        self.listed.insert(place.clone());
+    pub fn list(&mut self, site: usize, place: &Place, now: Duration) {
+        self.sites[site].listed.insert(place.clone());
+        self.send(site, Sent::Listed(place.clone()), now);
     }
 
-    pub fn swap_entry(&mut self, entry: &Entry, expected: u64, now: Duration) -> Result<(), u64> {
+    pub fn swap_entry(&mut self, site: usize, entry: &Entry, expected: u64, now: Duration) -> Result<(), u64> {
         let (tenant, name) = entry.names();
-        let cell = self.entries.entry((tenant.clone(), name.clone())).or_default();
+        let cell = self.sites[site].entries.entry((tenant.clone(), name.clone())).or_default();
         let stands = cell.settle(now).cloned();
         let rev = stands.as_ref().map_or(0, |stands| stands.counters().rev);
         if rev != expected {
@@ -141,48 +274,76 @@ impl Tables {
         cell.decide(stands.as_ref(), Some(entry), None, now).map_err(|_| rev)
     }
 
-    pub fn commit_entry(&mut self, entry: &Entry, now: Duration) {
+    pub fn commit_entry(&mut self, site: usize, entry: &Entry, now: Duration) {
         let (tenant, name) = entry.names();
-        self.entry_serial(tenant, name, now);
+        self.entry_serial(site, tenant, name, now);
+        self.send(site, Sent::Entry(entry.clone()), now);
     }
 
-    pub fn entry(&mut self, tenant: &Tenant, name: &EventName, now: Duration) -> Option<Entry> {
-        self.entries.get_mut(&(tenant.clone(), name.clone()))?.read(&mut self.random, now)
+    pub fn entry(&mut self, site: usize, tenant: &Tenant, name: &EventName, now: Duration) -> Option<Standing> {
+        let Self { random, sites, .. } = self;
+        let cell = sites[site].entries.get_mut(&(tenant.clone(), name.clone()));
+        let own = cell.and_then(|cell| cell.read(random, now));
+        self.standing(site, tenant, name, own, now)
     }
 
-    pub fn entry_serial(&mut self, tenant: &Tenant, name: &EventName, now: Duration) -> Option<Entry> {
-        self.entries.get_mut(&(tenant.clone(), name.clone()))?.settle(now).cloned()
+    pub fn entry_serial(&mut self, site: usize, tenant: &Tenant, name: &EventName, now: Duration) -> Option<Standing> {
+        let cell = self.sites[site].entries.get_mut(&(tenant.clone(), name.clone()));
+        let own = cell.and_then(|cell| cell.settle(now).cloned());
+        self.standing(site, tenant, name, own, now)
     }
 
-    pub fn all_entries(&mut self, now: Duration) -> Vec<(Entry, Vec<EventId>)> {
-        let Self { random, entries, .. } = self;
-        let entries = entries.values_mut().filter_map(|cell| cell.read(random, now));
-        entries.map(|entry| (entry, Vec::new())).collect()
+    /// No event goes in these worlds, so no life of one is to be freed.
+    fn standing(
+        &mut self,
+        site: usize,
+        tenant: &Tenant,
+        name: &EventName,
+        own: Option<Entry>,
+        now: Duration,
+    ) -> Option<Standing> {
+        self.arrive(now);
+        let other = self.sites[site].other_entries.get(&(tenant.clone(), name.clone())).cloned();
+        Standing::of(own.map(|entry| (entry, Vec::new())), other)
     }
 
-    pub fn note(&mut self, at: i64, node: i64, note: Note, now: Duration) {
+    pub fn all_entries(&mut self, site: usize, now: Duration) -> Vec<Standing> {
+        self.arrive(now);
+        let of = &self.sites[site];
+        let names: BTreeSet<(Tenant, EventName)> = of.entries.keys().chain(of.other_entries.keys()).cloned().collect();
+        names.into_iter().filter_map(|(tenant, name)| self.entry(site, &tenant, &name, now)).collect()
+    }
+
+    pub fn note(&mut self, site: usize, at: i64, node: i64, note: Note, now: Duration) {
         let token = match &note {
             Note::Published(_, version) => version.0,
             Note::Removed(_) | Note::Entry(..) => u128::from(self.random.draw()) << 64 | u128::from(self.random.draw()),
         };
-        self.notes.insert((at, token.to_be_bytes()), (node, note, now + NOTES_FOR));
+        let (token, note) = (token.to_be_bytes(), (node, note, now + NOTES_FOR));
+        self.sites[site].notes.insert((at, token), note.clone());
+        self.send(site, Sent::Note(at, token, note), now);
     }
 
-    pub fn notes(&self, from: i64, to: i64, now: Duration) -> Vec<(Token, i64, Note)> {
-        let notes = self.notes.range((from, [0; 16])..(to, [0; 16])).filter(|(_, (_, _, until))| *until > now);
+    pub fn notes(&mut self, site: usize, from: i64, to: i64, now: Duration) -> Vec<(Token, i64, Note)> {
+        self.arrive(now);
+        let notes = self.sites[site].notes.range((from, [0; 16])..(to, [0; 16]));
+        let notes = notes.filter(|(_, (_, _, until))| *until > now);
         notes.map(|((_, token), (node, note, _))| (*token, *node, note.clone())).collect()
     }
 
-    pub fn put_chunk(&mut self, chunk: Chunk, bytes: Bytes, until: Option<Duration>) {
-        self.chunks.insert(chunk, (bytes, until));
+    pub fn put_chunk(&mut self, site: usize, chunk: Chunk, bytes: (Bytes, Option<Duration>), now: Duration) {
+        self.sites[site].chunks.insert(chunk, bytes.clone());
+        self.send(site, Sent::Chunk(chunk, Some(bytes)), now);
     }
 
-    pub fn chunk(&self, chunk: Chunk, now: Duration) -> Option<Bytes> {
-        let (bytes, until) = self.chunks.get(&chunk)?;
+    pub fn chunk(&mut self, site: usize, chunk: Chunk, now: Duration) -> Option<Bytes> {
+        self.arrive(now);
+        let (bytes, until) = self.sites[site].chunks.get(&chunk)?;
         until.is_none_or(|until| until > now).then(|| bytes.clone())
     }
 
-    pub fn delete_chunk(&mut self, chunk: Chunk) {
-        self.chunks.remove(&chunk);
+    pub fn delete_chunk(&mut self, site: usize, chunk: Chunk, now: Duration) {
+        self.sites[site].chunks.remove(&chunk);
+        self.send(site, Sent::Chunk(chunk, None), now);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_cassandra::tables::{
-    Chunk, Chunks, Keeps, Lives, Note, Place, Source, Standing, Swap, Tables as Calls, Token, Written,
+    Chunk, Chunks, Copies, Entries, Keeps, Note, Notes, Place, Records, Source, Standing, Swap, Token, Written,
 };
 use headwater_model::event::Entry;
 use headwater_model::row::{EventId, Object, Row};
@@ -93,6 +93,8 @@ pub struct Link(Arc<Inner>);
 
 struct Inner {
     cluster: Arc<Cluster>,
+    /// The datacentre.
+    site: usize,
     cut_until: Mutex<Duration>,
     is_dead: AtomicBool,
 }
@@ -102,9 +104,9 @@ fn unanswered() -> StoreError {
 }
 
 impl Link {
-    pub fn new(cluster: &Arc<Cluster>) -> Self {
+    pub fn new(cluster: &Arc<Cluster>, site: usize) -> Self {
         let (cut_until, is_dead) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Inner { cluster: Arc::clone(cluster), cut_until, is_dead }))
+        Self(Arc::new(Inner { cluster: Arc::clone(cluster), site, cut_until, is_dead }))
     }
 
     /// The process hears nothing from the cluster for `span`, nor it from the process.
@@ -202,7 +204,9 @@ impl Link {
     }
 
     async fn listed_rows(&self, event: EventId) -> Result<Vec<Row>, StoreError> {
-        let mut rows = self.plain(READ, |tables, now| tables.all_rows(true, now)).await?;
+        let site = self.0.site;
+        let copies = self.plain(READ, move |tables, now| tables.all_rows(site, true, now)).await?;
+        let mut rows: Vec<Row> = copies.iter().filter_map(Copies::counts).collect();
         rows.retain(|row| row.key.event == event && row.has_come());
         rows.sort_by_key(|row| (number(row), row.key.pipeline.clone()));
         Ok(rows)
@@ -217,7 +221,7 @@ fn number(row: &Row) -> u64 {
 }
 
 #[async_trait]
-impl Calls for Link {
+impl Records for Link {
     async fn swap(
         &self,
         place: &Place,
@@ -226,20 +230,21 @@ impl Calls for Link {
         ttl_s: i32,
     ) -> Result<Swap, StoreError> {
         let (place, before, next) = (place.clone(), before.cloned(), next.cloned());
-        let same = place.clone();
-        let decide =
-            move |tables: &mut Tables, now| tables.swap(&place, before.as_ref(), next.as_ref(), until(ttl_s, now), now);
-        self.call(RECORD, decide, move |tables, now| tables.commit(&same, now)).await
+        let (same, site) = (place.clone(), self.0.site);
+        let decide = move |tables: &mut Tables, now| {
+            tables.swap(site, &place, before.as_ref(), (next.as_ref(), until(ttl_s, now)), now)
+        };
+        self.call(RECORD, decide, move |tables, now| tables.commit(site, &same, now)).await
     }
 
-    async fn row(&self, place: &Place) -> Result<Option<Row>, StoreError> {
-        let place = place.clone();
-        self.plain(READ, move |tables, now| tables.row(&place, now)).await
+    async fn row(&self, place: &Place) -> Result<Copies, StoreError> {
+        let (place, site) = (place.clone(), self.0.site);
+        self.plain(READ, move |tables, now| tables.row(site, &place, now)).await
     }
 
-    async fn row_serial(&self, place: &Place) -> Result<Option<Row>, StoreError> {
-        let place = place.clone();
-        self.plain(READ, move |tables, now| tables.row_serial(&place, now)).await
+    async fn row_serial(&self, place: &Place) -> Result<Copies, StoreError> {
+        let (place, site) = (place.clone(), self.0.site);
+        self.plain(READ, move |tables, now| tables.row_serial(site, &place, now)).await
     }
 
     async fn rows(
@@ -258,14 +263,18 @@ impl Calls for Link {
         Ok(self.listed_rows(event).await?.into_iter().filter(|row| keeps(row)).collect())
     }
 
-    async fn scan(&self, see: &mut (dyn FnMut(Row) + Send)) -> Result<(), StoreError> {
-        self.plain(SCAN, |tables, now| tables.all_rows(false, now)).await?.into_iter().for_each(see);
+    async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
+        let site = self.0.site;
+        for Copies { own, other } in self.plain(SCAN, move |tables, now| tables.all_rows(site, false, now)).await? {
+            own.into_iter().for_each(|row| see(true, row));
+            other.into_iter().for_each(|row| see(false, row));
+        }
         Ok(())
     }
 
     async fn list_row(&self, place: &Place, _: i32) -> Result<(), StoreError> {
-        let place = place.clone();
-        self.plain(WRITE, move |tables, _| tables.list(&place)).await
+        let (place, site) = (place.clone(), self.0.site);
+        self.plain(WRITE, move |tables, now| tables.list(site, &place, now)).await
     }
 
     async fn list_block(&self, _: &Place, _: i32) -> Result<(), StoreError> {
@@ -274,42 +283,6 @@ impl Calls for Link {
 
     async fn list_shelf(&self, _: &Place) -> Result<(), StoreError> {
         Ok(())
-    }
-
-    async fn entry(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
-        let (tenant, name) = (tenant.clone(), name.clone());
-        let entry = self.plain(READ, move |tables, now| tables.entry(&tenant, &name, now)).await?;
-        Ok(entry.map(|entry| (entry, Vec::new())))
-    }
-
-    async fn entry_serial(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
-        let (tenant, name) = (tenant.clone(), name.clone());
-        let entry = self.plain(READ, move |tables, now| tables.entry_serial(&tenant, &name, now)).await?;
-        Ok(entry.map(|entry| (entry, Vec::new())))
-    }
-
-    async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
-        self.plain(SCAN, |tables, now| tables.all_entries(now)).await
-    }
-
-    async fn swap_entry(&self, entry: &Entry, _: &Lives, expected: u64) -> Result<Written, StoreError> {
-        let (entry, same) = (entry.clone(), entry.clone());
-        let decide = move |tables: &mut Tables, now| tables.swap_entry(&entry, expected, now);
-        self.call(RECORD, decide, move |tables, now| tables.commit_entry(&same, now)).await
-    }
-
-    async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError> {
-        let (note, at) = (note.clone(), wall.nanos() as i64);
-        self.plain(WRITE, move |tables, now| tables.note(at, node, note, now)).await
-    }
-
-    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
-        // All of them lie in the first partition: more of them would only cost time.
-        if shard != 0 {
-            return Ok(Vec::new());
-        }
-        let (from, to) = (from.max(bucket * BUCKET), (bucket + 1) * BUCKET);
-        self.plain(READ, move |tables, now| if from < to { tables.notes(from, to, now) } else { Vec::new() }).await
     }
 
     // No event goes in these worlds, so nothing is freed.
@@ -341,6 +314,30 @@ impl Calls for Link {
     async fn delete_shelves(&self, _: i64) -> Result<(), StoreError> {
         Err(unanswered())
     }
+}
+
+#[async_trait]
+impl Entries for Link {
+    async fn entry(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
+        let (tenant, name, site) = (tenant.clone(), name.clone(), self.0.site);
+        self.plain(READ, move |tables, now| tables.entry(site, &tenant, &name, now)).await
+    }
+
+    async fn entry_serial(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError> {
+        let (tenant, name, site) = (tenant.clone(), name.clone(), self.0.site);
+        self.plain(READ, move |tables, now| tables.entry_serial(site, &tenant, &name, now)).await
+    }
+
+    async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
+        let site = self.0.site;
+        self.plain(SCAN, move |tables, now| tables.all_entries(site, now)).await
+    }
+
+    async fn swap_entry(&self, entry: &Entry, _: &[EventId], expected: u64) -> Result<Written, StoreError> {
+        let (entry, same, site) = (entry.clone(), entry.clone(), self.0.site);
+        let decide = move |tables: &mut Tables, now| tables.swap_entry(site, &entry, expected, now);
+        self.call(RECORD, decide, move |tables, now| tables.commit_entry(site, &same, now)).await
+    }
 
     async fn mark_freed(&self, _: &Standing, _: EventId) -> Result<bool, StoreError> {
         Err(unanswered())
@@ -348,16 +345,43 @@ impl Calls for Link {
 }
 
 #[async_trait]
+impl Notes for Link {
+    async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError> {
+        let (note, at, site) = (note.clone(), wall.nanos() as i64, self.0.site);
+        self.plain(WRITE, move |tables, now| tables.note(site, at, node, note, now)).await
+    }
+
+    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
+        // All of them lie in the first partition: more of them would only cost time.
+        if shard != 0 {
+            return Ok(Vec::new());
+        }
+        let (from, to) = (from.max(bucket * BUCKET), (bucket + 1) * BUCKET);
+        let site = self.0.site;
+        let read =
+            move |tables: &mut Tables, now| if from < to { tables.notes(site, from, to, now) } else { Vec::new() };
+        self.plain(READ, read).await
+    }
+
+    fn others_up(&self) -> Option<usize> {
+        self.0.cluster.tables.lock().others_up(self.0.cluster.time.now())
+    }
+}
+
+#[async_trait]
 impl Chunks for Link {
     async fn put(&self, chunk: Chunk, bytes: Bytes, ttl_s: i32) -> Result<(), StoreError> {
-        self.plain(WRITE, move |tables, now| tables.put_chunk(chunk, bytes, until(ttl_s, now))).await
+        let site = self.0.site;
+        self.plain(WRITE, move |tables, now| tables.put_chunk(site, chunk, (bytes, until(ttl_s, now)), now)).await
     }
 
     async fn get(&self, chunk: Chunk, _: usize, _: Source) -> Result<Option<Bytes>, StoreError> {
-        self.plain(READ, move |tables, now| tables.chunk(chunk, now)).await
+        let site = self.0.site;
+        self.plain(READ, move |tables, now| tables.chunk(site, chunk, now)).await
     }
 
     async fn delete(&self, chunk: Chunk) -> Result<(), StoreError> {
-        self.plain(WRITE, move |tables, _| tables.delete_chunk(chunk)).await
+        let site = self.0.site;
+        self.plain(WRITE, move |tables, now| tables.delete_chunk(site, chunk, now)).await
     }
 }

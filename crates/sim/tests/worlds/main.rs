@@ -18,12 +18,14 @@ use world::{Lived, Plan, live};
 
 /// Enough to meet every kind of trouble many times, few enough for a minute of one core in a debug run.
 const SEEDS: u64 = 1500;
+/// Of worlds with two datacentres.
+const PARTED_SEEDS: u64 = 750;
 
 #[test]
 fn whatever_fails_clients_see_one_choice_and_the_nodes_agree_in_the_end() {
     let asked = asked_for();
     let seeds = asked.clone().unwrap_or(0..SEEDS);
-    let met = live_through(seeds.clone());
+    let met = live_through(seeds.clone(), Plan::default());
     println!("{} seeds met {met:?}", seeds.end - seeds.start);
     if asked.is_none() {
         assert!(met.all().iter().all(|times| *times > 100), "some kind of trouble was hardly met: {met:?}");
@@ -31,9 +33,18 @@ fn whatever_fails_clients_see_one_choice_and_the_nodes_agree_in_the_end() {
 }
 
 #[test]
+fn in_each_of_two_datacentres_clients_see_one_choice_whatever_comes_from_the_other() {
+    let asked = asked_for();
+    let seeds = asked.clone().unwrap_or(0..PARTED_SEEDS);
+    let met = live_through(seeds.clone(), Plan { is_parted: true });
+    println!("{} seeds met {met:?}", seeds.end - seeds.start);
+}
+
+#[test]
 fn a_seed_gives_the_same_history_again() {
     for seed in 0..20 {
-        let [one, other] = [(); 2].map(|()| live(seed, Plan::default()).history.to_string());
+        let plan = Plan { is_parted: seed % 2 == 1 };
+        let [one, other] = [(); 2].map(|()| live(seed, plan).history.to_string());
         let differ = one.lines().zip(other.lines()).find(|(one, other)| one != other);
         assert!(one == other, "seed {seed}: {differ:#?}");
     }
@@ -90,7 +101,7 @@ impl Met {
 }
 
 /// Every seed of `seeds`, on all cores; panics with the first that fails.
-fn live_through(seeds: Range<u64>) -> Met {
+fn live_through(seeds: Range<u64>, plan: Plan) -> Met {
     let next = AtomicU64::new(seeds.start);
     let tell = seeds.end - seeds.start == 1;
     let living = || {
@@ -100,7 +111,7 @@ fn live_through(seeds: Range<u64>) -> Met {
             if seed >= seeds.end {
                 return met;
             }
-            let lived = live(seed, Plan::default());
+            let lived = live(seed, plan);
             if tell {
                 println!("{}\n{}", lived.history, lived.troubles.join("\n"));
             }
@@ -127,6 +138,7 @@ fn verdict(seed: u64, lived: &Lived) -> String {
     let violations = lived.violations.iter().map(ToString::to_string);
     let all: Vec<String> =
         violations.chain(lived.quarrels.iter().map(|quarrel| format!("in the end {quarrel}"))).collect();
-    let replay = format!("replay with HEADWATER_SEED={seed} cargo test -p headwater-sim --test worlds whatever");
+    let test = if lived.is_parted { "in_each" } else { "whatever" };
+    let replay = format!("replay with HEADWATER_SEED={seed} cargo test -p headwater-sim --test worlds {test}");
     format!("seed {seed} breaks:\n{}\n{replay}", all.join("\n"))
 }

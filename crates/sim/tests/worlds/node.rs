@@ -1,14 +1,13 @@
 //! One node: the engine and the parts of the origin that decide, as `headwater serve` wires them, without HTTP. It can die
 //! at any moment and be started anew on what the cluster holds.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_cassandra::{Cassandra, OpenError, Options, Parts};
 use headwater_model::defect::{Defect, DefectKind};
-use headwater_model::row::{Claim, Digest, Keep, Key, Object, Row};
+use headwater_model::row::{Claim, Digest, Keep, Key, Object};
 use headwater_model::{Pipeline, Rendition};
 use headwater_origin::admit::Admission;
 use headwater_origin::catalog::Catalog;
@@ -21,7 +20,7 @@ use headwater_origin::{Addresses, Origin, restore};
 use headwater_sim::history::{Asked, Got, Lasting, Media, Outcome, Quality, etag};
 use headwater_store::slab::Pool;
 use headwater_store::stamp::Clock;
-use headwater_store::{Body, Listener, Notice, Published, Store};
+use headwater_store::{Body, Published, Store};
 use headwater_wire::accept::Drain;
 use headwater_wire::{Outbound, Response};
 use parking_lot::Mutex;
@@ -43,8 +42,8 @@ pub struct Node {
     pub clock: Arc<MachineClock>,
     pub cluster: Arc<Cluster>,
     process: Mutex<Option<Arc<Process>>>,
-    /// Whether what came first is served for ever: a build that is broken.
-    pub serves_first: bool,
+    /// Its datacentre, of how many.
+    pub site: (usize, usize),
 }
 
 /// One life of a node.
@@ -53,31 +52,6 @@ pub struct Process {
     pub link: Link,
     died: watch::Sender<bool>,
     waking: JoinHandle<()>,
-    firsts: Arc<Firsts>,
-}
-
-/// Remembers which sound candidate of each segment the node heard of first.
-struct Firsts {
-    catalog: Arc<Catalog>,
-    rows: Mutex<BTreeMap<u64, Row>>,
-}
-
-impl Listener for Firsts {
-    fn announce(&self, notices: &[Notice]) {
-        for notice in notices {
-            if let Notice::Published(row) = notice
-                && let Object::Segment { number, .. } = row.key.object
-                && row.sound.is_some()
-            {
-                self.rows.lock().entry(number).or_insert_with(|| row.clone());
-            }
-        }
-        self.catalog.announce(notices);
-    }
-
-    fn settled(&self) {
-        self.catalog.settled();
-    }
 }
 
 /// Bytes to be published.
@@ -101,9 +75,9 @@ pub fn rendition() -> Rendition {
 }
 
 impl Node {
-    pub fn new(name: String, clock: MachineClock, cluster: &Arc<Cluster>, serves_first: bool) -> Self {
+    pub fn new(name: String, clock: MachineClock, cluster: &Arc<Cluster>, site: (usize, usize)) -> Self {
         let (clock, cluster) = (Arc::new(clock), Arc::clone(cluster));
-        Self { name, clock, cluster, process: Mutex::default(), serves_first }
+        Self { name, clock, cluster, process: Mutex::default(), site }
     }
 
     /// The process that runs now.
@@ -119,23 +93,26 @@ impl Node {
     }
 
     async fn try_start(&self) -> Result<(), OpenError> {
-        let link = Link::new(&self.cluster);
+        let (site, sites) = self.site;
+        let link = Link::new(&self.cluster, site);
         let catalog = Arc::new(Catalog::default());
-        let firsts = Arc::new(Firsts { catalog: Arc::clone(&catalog), rows: Mutex::default() });
         let cluster = Arc::clone(&self.cluster);
         let chance = move || {
             let Tables { random, .. } = &mut *cluster.tables.lock();
             u128::from(random.draw()) << 64 | u128::from(random.draw())
         };
         let parts = Parts { tables: Arc::new(link.clone()), chunks: Box::new(link.clone()), chance: Arc::new(chance) };
-        let options = Options { window_bytes: 1 << 20, dvr_bytes: 1 << 20, ..Options::new(Vec::new(), "dc1") };
+        let name = |site| format!("dc{}", site + 1);
+        let options = Options::new(Vec::<String>::new(), &name(site));
+        let replication = (0..sites).map(|site| (name(site), 3)).collect();
+        let options = Options { replication, window_bytes: 1 << 20, dvr_bytes: 1 << 20, ..options };
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let store = Cassandra::over(parts, options, Arc::clone(&clock), Arc::clone(&firsts) as _).await?;
+        let store = Cassandra::over(parts, options, Arc::clone(&clock), Arc::clone(&catalog) as _).await?;
         let store = store as Arc<dyn Store>;
         restore(&*store, &catalog).await.map_err(|error| OpenError::Schema(error.to_string()))?;
         let origin = Arc::new(origin(store, Arc::clone(&catalog), clock));
         let waking = tokio::spawn(async move { catalog.wake_waiters().await });
-        let process = Process { origin, link, died: watch::Sender::new(false), waking, firsts };
+        let process = Process { origin, link, died: watch::Sender::new(false), waking };
         *self.process.lock() = Some(Arc::new(process));
         Ok(())
     }
@@ -163,19 +140,10 @@ impl Node {
     /// Reads, as a client of this node sees it.
     pub async fn read(&self, number: u64, asked: &Asked) -> Got {
         let Some(process) = self.process() else { return Got::Silence };
-        let answering = async {
-            if self.serves_first && *asked == Asked::Chosen {
-                let first = process.firsts.rows.lock().get(&number).cloned();
-                if let Some(got) = first {
-                    return process.serve(&got).await;
-                }
-            }
-            process.answer(number, asked).await
-        };
         tokio::select! {
             biased;
             () = process.death() => Got::Silence,
-            got = answering => got,
+            got = process.answer(number, asked) => got,
             () = self.clock.sleep(PATIENCE) => Got::Silence,
         }
     }
@@ -195,12 +163,6 @@ impl Process {
         };
         let request = http::Request::get(path).body(()).expect("a request");
         got(deliver::respond(&self.origin, &mut request.into_parts().0).await)
-    }
-
-    async fn serve(&self, row: &Row) -> Got {
-        let Ok(body) = self.origin.store.read(row, 0..row.size).await else { return Got::Silence };
-        let (pipeline, etag) = (row.key.pipeline.clone(), row.digest);
-        Got::Media(Media { pipeline, etag, body: Some(body.digest()), lasting: Lasting::Immutable })
     }
 }
 

@@ -39,16 +39,20 @@ const PRELUDE: Duration = Duration::from_secs(2);
 const OVERTIME: Duration = Duration::from_secs(3);
 /// After the trouble: what is under way comes to its end, and everyone hears of it.
 const SETTLING: Duration = Duration::from_secs(7);
+/// The same where two datacentres have to hear of each other after a cut.
+const FAR_SETTLING: Duration = Duration::from_secs(35);
 /// A node that is cut off serves what it knows, and masks are in force there once it is not: 3.5 s, and a look.
 const BOUNDS: Bounds = Bounds { publishes: 4_600_000, masks: 9_000_000 };
+/// In the other datacentre: a cut, what is kept for its end, and the look at everything after that.
+const FAR_MASKS: u64 = 40_000_000;
 /// But it does not say that there is nothing if its last look at what others have committed began more than 2 s ago.
 const ABSENCE: Bounds = Bounds { publishes: 2_100_000, ..BOUNDS };
 
-/// What is wrong with the clients' world or with the build.
+/// What kind of world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// A node serves for ever what it heard of first.
-    pub serves_first: bool,
+    /// The nodes are of two datacentres in turn.
+    pub is_parted: bool,
 }
 
 /// What came of a world.
@@ -59,6 +63,8 @@ pub struct Lived {
     pub quarrels: Vec<String>,
     /// What went wrong, in words.
     pub troubles: Vec<String>,
+    /// Whether there were two datacentres.
+    pub is_parted: bool,
 }
 
 impl Lived {
@@ -73,6 +79,7 @@ struct World {
     nodes: Vec<Arc<Node>>,
     /// How many of them publish.
     publishing: usize,
+    is_parted: bool,
     weather: Weather,
     history: Mutex<History>,
     troubles: Mutex<Vec<String>>,
@@ -84,11 +91,18 @@ pub fn live(seed: u64, plan: Plan) -> Lived {
     let world = Arc::new(World::new(seed, plan, &time));
     time.run(Arc::clone(&world).live(SplitMix64(seed ^ 0x5eed)));
     let history = std::mem::take(&mut *world.history.lock());
-    let mut violations = check(&history, BOUNDS);
-    violations.extend(check(&history, ABSENCE).into_iter().filter(|found| found.rule == Rule::ReadYourWrite));
-    let quarrels = quarrels(&history);
+    let (mut violations, mut quarrels) = (Vec::new(), Vec::new());
+    for site in 0..world.sites() {
+        let seen = world.seen_in(site, &history);
+        // Masks are changed in the first datacentre, and come over when the way is free.
+        let masks = if site == 0 { BOUNDS.masks } else { FAR_MASKS };
+        violations.extend(check(&seen, Bounds { masks, ..BOUNDS }));
+        let absent = check(&seen, Bounds { masks, ..ABSENCE }).into_iter();
+        violations.extend(absent.filter(|found| found.rule == Rule::ReadYourWrite));
+        quarrels.extend(quarrels_of(&seen));
+    }
     let troubles = std::mem::take(&mut *world.troubles.lock());
-    Lived { history, violations, quarrels, troubles }
+    Lived { history, violations, quarrels, troubles, is_parted: plan.is_parted }
 }
 
 impl World {
@@ -97,17 +111,40 @@ impl World {
         let weather = weather(&mut random);
         let publishing = 2 + random.below(2) as usize;
         let skews: Vec<i128> = (0..publishing + 2).map(|_| i128::from(random.below(2_000)) - 1000).collect();
-        let tables = Mutex::new(Tables::new(random));
+        let sites = if plan.is_parted { 2 } else { 1 };
+        let tables = Mutex::new(Tables::new(random, sites));
         let calm = Mutex::new(Weather { way: Duration::from_millis(5), ..Weather::default() });
         let cluster = Arc::new(Cluster { time: Arc::clone(time), tables, weather: calm });
         let node = |(index, ahead): (usize, &i128)| {
             let name = if index < publishing { format!("p{index}") } else { format!("d{index}") };
             let clock = MachineClock { time: Arc::clone(time), ahead_nanos: ahead * 1_000_000 };
-            Arc::new(Node::new(name, clock, &cluster, plan.serves_first))
+            Arc::new(Node::new(name, clock, &cluster, (index % sites, sites)))
         };
         let nodes = skews.iter().enumerate().map(node).collect();
         let (history, troubles) = Default::default();
-        Self { time: Arc::clone(time), cluster, nodes, publishing, weather, history, troubles }
+        let is_parted = plan.is_parted;
+        Self { time: Arc::clone(time), cluster, nodes, publishing, is_parted, weather, history, troubles }
+    }
+
+    fn sites(&self) -> usize {
+        if self.is_parted { 2 } else { 1 }
+    }
+
+    /// What clients did and saw in one datacentre. What was published to the other one may come, and need not.
+    fn seen_in(&self, site: usize, history: &History) -> History {
+        let is_here = |name: &str| self.nodes.iter().any(|node| node.name == name && node.site.0 == site);
+        let mut seen = history.clone();
+        seen.reads.retain(|read| is_here(&read.node));
+        for publish in seen.publishes.iter_mut().filter(|publish| !is_here(&publish.node)) {
+            publish.outcome = Outcome::Unknown;
+        }
+        seen
+    }
+
+    /// One of the first datacentre's nodes.
+    fn near(&self, random: &mut SplitMix64) -> usize {
+        let count = self.nodes.len().div_ceil(self.sites()) as u64;
+        random.below(count) as usize * self.sites()
     }
 
     async fn live(self: Arc<Self>, mut random: SplitMix64) {
@@ -130,7 +167,7 @@ impl World {
             actor.await.expect("an actor ends");
         }
         *self.cluster.weather.lock() = Weather { way: Duration::from_millis(5), ..Weather::default() };
-        self.time.sleep(SETTLING).await;
+        self.time.sleep(if self.is_parted { FAR_SETTLING } else { SETTLING }).await;
         self.look_back().await;
     }
 
@@ -168,7 +205,8 @@ impl World {
                     Err(RecvError::Closed) => return,
                 },
             };
-            for to in (0..self.nodes.len()).filter(|to| *to != from) {
+            let is_near = |to: &usize| self.nodes[*to].site == self.nodes[from].site;
+            for to in (0..self.nodes.len()).filter(|to| *to != from).filter(is_near) {
                 for delay in self.deliveries() {
                     tokio::spawn(Arc::clone(&self).tell(to, notice.clone(), delay));
                 }
@@ -316,7 +354,7 @@ impl World {
         for masks in [vec![mask], vec![]] {
             // A node that has not heard of the mask cannot lift it.
             for _ in 0..ASKED_MAX {
-                if self.remask(random.below(self.nodes.len() as u64) as usize, &masks).await {
+                if self.remask(self.near(&mut random), &masks).await {
                     break;
                 }
                 self.time.sleep(Duration::from_millis(300)).await;
@@ -349,6 +387,15 @@ impl World {
 
     /// Cuts nodes off and kills them.
     async fn trouble(self: Arc<Self>, mut random: SplitMix64) {
+        if self.is_parted && random.happens(500) {
+            let (pause, span) = (Duration::from_millis(random.below(4000)), Duration::from_millis(random.below(6000)));
+            let world = Arc::clone(&self);
+            tokio::spawn(async move {
+                world.time.sleep(pause).await;
+                world.cluster.tables.lock().cut(span, world.time.now());
+                world.troubles.lock().push(format!("the datacentres are parted for {span:?}"));
+            });
+        }
         let cuts = random.below(3);
         let crashes = random.below(3);
         let mut starts = Vec::new();
@@ -421,7 +468,7 @@ fn weather(random: &mut SplitMix64) -> Weather {
 }
 
 /// What the nodes do not agree about in the answers of the reader who came last.
-fn quarrels(history: &History) -> Vec<String> {
+fn quarrels_of(history: &History) -> Vec<String> {
     let last: Vec<&Read> = history.reads.iter().filter(|read| read.reader == "last").collect();
     let mut quarrels = Vec::new();
     for (index, read) in last.iter().enumerate() {
