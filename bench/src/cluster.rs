@@ -97,7 +97,8 @@ impl Measured {
     }
 
     fn tell(self, report: &mut Report) {
-        let mut healthy: Vec<f64> = self.healthy.iter().flat_map(|all| all.iter().skip(1)).map(|p| p.publish).collect();
+        // As it runs unless somebody chooses otherwise: hedged.
+        let mut healthy: Vec<f64> = self.healthy[1].iter().skip(1).map(|p99| p99.publish).collect();
         healthy.sort_by(f64::total_cmp);
         let middle = healthy.get(healthy.len() / 2).copied().unwrap_or(f64::NAN);
         report.figure("publish P99, 1 MiB, three nodes up", middle, "ms", Some(PUBLISH_P99_MS));

@@ -19,7 +19,7 @@ pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks for a chunk whose record has come from the other datacentre before it.
 pub(crate) const ARRIVAL_LOOK: Duration = Duration::from_millis(50);
 /// A record is hedged later than chunks are: a second proposer makes both slower.
-pub(crate) const RECORD_HEDGE: Duration = Duration::from_millis(250);
+pub(crate) const RECORD_HEDGE: Duration = Duration::from_millis(150);
 /// How many more nodes are asked at most: with three copies there are two more.
 pub(crate) const HEDGES_MAX: usize = 2;
 /// Chunks of one body on their way at once: the whole of a usual segment, and 16 MiB of the largest at most.
@@ -112,8 +112,8 @@ impl Options {
             keyspace: "headwater".to_owned(),
             chunk_size: ChunkSize::Kib256,
             publish_budget: PUBLISH_BUDGET,
-            // Twice what a chunk takes at the 99th percentile on three healthy nodes that share two cores.
-            hedge: Some(Duration::from_millis(100)),
+            // What a body of 1 MiB takes to be read at the 99th percentile from three healthy nodes that share two cores.
+            hedge: Some(Duration::from_millis(75)),
             // Twice in the time in which other nodes have to know: one look may be lost.
             poll_every: Duration::from_millis(200),
             window_bytes: 512 << 20,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use headwater_model::Timestamp;
 use headwater_model::row::{Claim, Keep, Key, Object, Row, Verdict, Version, judge};
 use headwater_store::{Body, Published, StoreError};
+use parking_lot::Mutex;
 
 use crate::announce::{Change, is_removed};
 use crate::broken::{Fault, broken};
@@ -78,26 +79,49 @@ impl Engine {
         published
     }
 
-    /// Everything that has to be there before the record: in parallel, because none needs the other.
+    /// Everything that has to be there before the record: in parallel, because none needs the other, and again if a
+    /// quorum did not answer in time.
     async fn stage(&self, upload: &Upload) -> Result<(), StoreError> {
         let ttl_s = self.ttl_s(upload.claim.keep);
         let note = upload.note();
-        let noted = async {
+        let noted = async || {
             if broken(Fault::NotesLater) {
                 return Ok(());
             }
             self.cluster.note(&note, self.node, self.clock.wall()).await
         };
-        let chunks = async {
+        let chunks = async || {
             if broken(Fault::CommitsFirst) {
                 return Ok(());
             }
             chunks::stage(&*self.chunks, upload.version, &upload.body, ttl_s).await
         };
-        let staged = async { tokio::try_join!(chunks, self.list(&upload.place, ttl_s), noted,) };
+        let failed = Mutex::default();
+        let listed = || self.list(&upload.place, ttl_s);
+        let staged = async {
+            let parts = (self.again(&failed, chunks), self.again(&failed, listed), self.again(&failed, noted));
+            tokio::try_join!(parts.0, parts.1, parts.2)
+        };
         match self.within(self.options.stage_budget(), staged).await {
             Some(staged) => staged.map(drop),
-            None => Err(slow("staging took too long")),
+            None => Err(failed.into_inner().unwrap_or_else(|| slow("staging took too long"))),
+        }
+    }
+
+    /// Attempts until there is an answer; why there was none is kept in `failed`.
+    async fn again<F>(&self, failed: &Mutex<Option<StoreError>>, attempt: impl Fn() -> F) -> Result<(), StoreError>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        loop {
+            match attempt().await {
+                Err(error @ StoreError::Unavailable(_)) => {
+                    tracing::debug!(%error, "what comes before a record is tried again");
+                    *failed.lock() = Some(error);
+                    self.clock.sleep(RETRY_PAUSE).await;
+                }
+                answer => return answer,
+            }
         }
     }
 

@@ -63,7 +63,7 @@ impl Default for StoreConfig {
             replication: BTreeMap::new(),
             keyspace: "headwater".into(),
             publish_budget_ms: PUBLISH_BUDGET.as_millis() as u64,
-            hedge_ms: 100,
+            hedge_ms: 75,
             memcached: BTreeMap::new(),
             memcached_zone: None,
             feeds: Vec::new(),
