@@ -69,6 +69,16 @@ impl Copies {
     }
 }
 
+/// The own record of a segment after `row`, which counts, is removed: for both datacentres, so it names the other's upload
+/// if there is one, or that would count from now on.
+pub(crate) fn removed(row: &Row, other: Option<&Row>) -> Row {
+    let removed = row.removed(Body::default().digest());
+    match other.filter(|other| other.has_come()) {
+        Some(other) => Row { version: other.version, ..removed },
+        None => removed,
+    }
+}
+
 /// Tells that an object that may be replaced was removed at `row.published` or later: an object that the other
 /// datacentre may have recorded would otherwise come back.
 pub(crate) fn tombstone(row: &Row, at: headwater_model::Timestamp, until: Keep) -> Row {
@@ -167,6 +177,19 @@ mod tests {
         let copies = Copies { own: Some(own.clone()), other: Some(nothing(&own)) };
         assert!(copies.counts().unwrap().is_removed());
         assert_eq!(counts(Some(&own), Some(&nothing(&other))), Some(1));
+    }
+
+    #[test]
+    fn who_removes_a_candidate_removes_both_records_of_it() {
+        let (own, other) = (sound(1), sound(2));
+        let left = removed(&own, Some(&other));
+        for (own, other) in [(&left, &other), (&other, &left)] {
+            let copies = Copies { own: Some(own.clone()), other: Some(other.clone()) };
+            assert!(copies.counts().unwrap().is_removed());
+        }
+        assert_eq!(removed(&own, None), nothing(&own));
+        // What is published after it counts.
+        assert_eq!(counts(Some(&left), Some(&sound(3))), Some(3));
     }
 
     #[test]

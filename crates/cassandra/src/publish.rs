@@ -272,7 +272,7 @@ impl Engine {
     /// datacentre may have recorded too.
     fn left_of(&self, row: &Row, stands: &Copies, stamp: Timestamp) -> Option<Row> {
         if matches!(row.key.object, Object::Segment { .. }) {
-            return Some(row.removed(Body::default().digest()));
+            return Some(copies::removed(row, stands.other.as_ref()));
         }
         let until = Keep::Until(self.clock.wall().offset_nanos(TOMBSTONE_FOR.as_nanos() as i128));
         stands.other.as_ref().map(|_| copies::tombstone(row, stamp, until))

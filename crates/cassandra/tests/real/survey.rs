@@ -89,7 +89,7 @@ impl Vandal {
         let mut bytes = Vec::new();
         encode_row(row, &mut bytes);
         let place = (EVENT.0.cast_signed(), format!("s:{rendition}"), (number ^ (1 << 63)).cast_signed());
-        let values = (place.0, place.1, place.2, row.key.pipeline.as_str(), bytes);
+        let values = (place.0, place.1, place.2, format!("{}@dc1", row.key.pipeline), bytes);
         let insert = "INSERT INTO control.rows (event, shelf, number, name, pipeline, row) VALUES (?, ?, ?, '', ?, ?)";
         self.run(insert, values).await;
     }
@@ -119,8 +119,8 @@ async fn damage(store: &Cassandra, vandal: &Vandal) {
     vandal.unlist_segment(2, "a").await;
     vandal.run("DELETE FROM control.blocks WHERE event = ? AND shelf = 'i'", (EVENT.0.cast_signed(),)).await;
     let record = (EVENT.0.cast_signed(), i64::MIN + 4);
-    vandal.run("DELETE FROM control.rows WHERE event = ? AND shelf = 's:v' AND number = ? AND name = '' AND pipeline = 'b'", record)
-        .await;
+    let delete = "DELETE FROM control.rows WHERE event = ? AND shelf = 's:v' AND number = ? AND name = '' AND pipeline = 'b@dc1'";
+    vandal.run(delete, record).await;
     let past = store.stamp().offset_nanos(-3_600_000_000_000);
     vandal.insert(&Row { keep: Keep::Until(past), ..a[5].clone() }).await;
     // Staged a year or so ago, in chunks of 64 KiB, and never recorded; the second will expire.
@@ -199,7 +199,7 @@ async fn after_the_repair(store: &Cassandra, vandal: &Vandal, survey: &Survey) {
     vandal.run(wrong, (row.version.0.to_be_bytes(), vec![0_u8; 300_000 - (256 << 10)])).await;
     let place = (EVENT.0.cast_signed(), i64::MIN + 70);
     let garbage =
-        "INSERT INTO control.rows (event, shelf, number, name, pipeline, row) VALUES (?, 's:v', ?, '', 'a', 0x00)";
+        "INSERT INTO control.rows (event, shelf, number, name, pipeline, row) VALUES (?, 's:v', ?, '', 'a@dc1', 0x00)";
     vandal.run(garbage, place).await;
     let report = survey.check(false).await.expect("the cluster answers");
     assert_eq!(lines(&report.findings), ["UnreadableRecord live/game v 70 a"]);

@@ -127,7 +127,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::of_store(
         "store.hedge_ms",
-        "100",
+        "75",
         "After how long another node is asked for a chunk too; 0 for never",
         |config| json!(config.store.hedge_ms),
     ),

@@ -22,6 +22,10 @@ use crate::support::http::{Reply, delete, post, request};
 use crate::support::{Dice, Event, let_pass, now_ms, rfc3339};
 
 const SPAN: Duration = Duration::from_secs(25);
+/// A broken build is given up after so many runs: on a busy machine less happens.
+const RUNS_MAX: u32 = 3;
+/// What a read saw may be an upload that has no answer yet, for so many microseconds.
+const UNDER_WAY: u64 = 6_000_000;
 const RENDITIONS: u64 = 3;
 /// In the end, of what is not answered at once.
 const LOOKS: u32 = 20;
@@ -77,10 +81,15 @@ fn a_build_that_commits_before_its_chunks_are_staged_is_found() {
 /// A checker that finds nothing proves nothing.
 #[track_caller]
 fn found(fault: Fault) {
-    let (history, found) = lived(Some(fault));
-    let (publishes, reads) = (history.publishes.len(), history.reads.len());
-    assert!(!found.is_empty(), "{fault:?} is not found in {publishes} uploads and {reads} reads");
-    println!("{fault:?}: {} violations in {publishes} uploads and {reads} reads, as {}", found.len(), found[0]);
+    for _ in 0..RUNS_MAX {
+        let (history, found) = lived(Some(fault));
+        let (publishes, reads) = (history.publishes.len(), history.reads.len());
+        println!("{fault:?}: {} violations in {publishes} uploads and {reads} reads, {:?}", found.len(), found.first());
+        if !found.is_empty() {
+            return;
+        }
+    }
+    panic!("{fault:?} is not found");
 }
 
 /// What clients did and saw for a while, and what of it is not allowed. Of a broken build, until something is not.
@@ -123,12 +132,12 @@ fn lived(fault: Option<Fault>) -> (History, Vec<String>) {
             // What it was doing is lost, or is not: nobody can tell, and nothing may be torn.
             two = two.kill_and_restart();
             world.publishers.lock().expect("no panic")[1].clone_from(&two.server.publish);
-            if fault.is_some() && !world.check().is_empty() {
+            if fault.is_some() && !world.check(world.now().0.saturating_sub(UNDER_WAY)).is_empty() {
                 break;
             }
         }
     });
-    let found = world.check();
+    let found = world.check(u64::MAX);
     let found = if found.is_empty() { world.look_back() } else { found };
     (world.history.into_inner().expect("no panic"), found)
 }
@@ -138,9 +147,11 @@ impl World {
         Micros(self.begun.elapsed().as_micros() as u64)
     }
 
-    fn check(&self) -> Vec<String> {
+    /// What of the reads that had ended by then, in microseconds, is not allowed.
+    fn check(&self, ended: u64) -> Vec<String> {
         // Not under the lock: a check takes longer than a request.
-        let history = self.history.lock().expect("no panic").clone();
+        let mut history = self.history.lock().expect("no panic").clone();
+        history.reads.retain(|read| read.span.end.0 <= ended);
         check(&history, BOUNDS).iter().map(ToString::to_string).collect()
     }
 
