@@ -8,13 +8,13 @@ use std::sync::Arc;
 use headwater_model::Timestamp;
 use headwater_model::event::Entry;
 use headwater_model::row::{EventId, Key, Object, Row};
+use headwater_store::broken::{Fault, broken};
 use headwater_store::stamp::Stamps;
 use headwater_store::window::Window;
 use headwater_store::{Body, Listener, Notice};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, oneshot};
 
-use crate::broken::{Fault, broken};
 use crate::copies::Copies;
 use crate::index::{Index, life};
 

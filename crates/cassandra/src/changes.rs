@@ -12,11 +12,11 @@ use headwater_model::Timestamp;
 use headwater_model::row::{Key, Version};
 use headwater_model::{EventName, Tenant};
 use headwater_store::StoreError;
+use headwater_store::broken::{Fault, broken};
 use headwater_store::codec::{decode_key, encode_key};
 use twox_hash::XxHash3_64;
 
 use crate::announce::{Announcer, is_removed};
-use crate::broken::{Fault, broken};
 use crate::entries::Standing;
 use crate::error::{damaged, unavailable};
 use crate::place::Place;

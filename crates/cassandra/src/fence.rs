@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use headwater_model::row::{Keep, Key, Row};
 use headwater_model::{Pipeline, Region};
+use headwater_store::broken::{Fault, broken};
 use headwater_store::{Body, StoreError};
 use tokio::sync::{MutexGuard, SemaphorePermit};
 
-use crate::broken::{Fault, broken};
 use crate::copies::{self, Copies};
 use crate::engine::Engine;
 use crate::options::RACES_MAX;
@@ -48,21 +48,12 @@ impl Engine {
         Err(StoreError::Unavailable("the record is being changed by many at once; retry".into()))
     }
 
-    /// Whether `row` stays the record that counts of its candidate in this datacentre, whatever is recorded here later;
-    /// `None` if it has to be made so. `false` if another counts by now.
-    pub(crate) fn holds_to(&self, row: &Row) -> Option<bool> {
+    /// Whether `row` stays the record that counts of its candidate in this datacentre, whatever is recorded here later.
+    pub(crate) fn hold(&self, row: &Row) -> Hold {
         if self.options.replication.len() == 1 || broken(Fault::NoHold) {
-            return Some(true);
+            return Hold::Firm;
         }
-        let known = self.announcer.known(&row.key);
-        let counts = known.counts()?;
-        // A mark that the choice did not know of may change it.
-        if !counts.is_same(row) || counts.passed != row.passed {
-            return Some(false);
-        }
-        let is_held = || known.own.as_ref().is_some_and(|own| own.passed.contains(&own.key.pipeline));
-        // An own record that is sound is final.
-        (!known.other_counts() || is_held()).then_some(true)
+        hold(&self.announcer.known(&row.key), row)
     }
 
     /// Makes it so: to be called before `row` is served for ever.
@@ -74,19 +65,17 @@ impl Engine {
         let mut has_looked = false;
         for _ in 0..RACES_MAX {
             let known = self.announcer.known(key);
-            let settled = self.holds_to(row);
-            if settled == Some(true) {
-                return Ok(true);
-            }
-            if settled == Some(false) || known.is_empty() {
-                // Whoever chose it may have read it in the cluster before it was heard of here.
-                if has_looked {
-                    return Ok(false);
+            match hold(&known, row) {
+                Hold::Firm => return Ok(true),
+                Hold::Unmarked => {}
+                Hold::Lost if has_looked => return Ok(false),
+                Hold::Lost => {
+                    // Whoever chose it may have read it in the cluster before it was heard of here.
+                    has_looked = true;
+                    let stands = self.cluster.row(&place).await?;
+                    self.announcer.learn(key, &known, stands);
+                    continue;
                 }
-                has_looked = true;
-                let stands = self.cluster.row(&place).await?;
-                self.announcer.learn(key, &known, stands);
-                continue;
             }
             let next = copies::held(known.own.as_ref(), row);
             self.mark(&place, key, &known, next, deadline).await?;
@@ -119,6 +108,28 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// How a record stands that is to be served for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// It stays.
+    Firm,
+    /// It is the other datacentre's, and one that is set here could still hide it.
+    Unmarked,
+    /// Another counts, or none is known.
+    Lost,
+}
+
+/// What is `known` of its candidate says how `row` stands.
+fn hold(known: &Copies, row: &Row) -> Hold {
+    // A mark that the choice did not know of may change it.
+    if !known.counts().is_some_and(|counts| counts.is_same(row) && counts.passed == row.passed) {
+        return Hold::Lost;
+    }
+    // An own record that is sound is final.
+    let is_marked = || known.own.as_ref().is_some_and(|own| own.passed.contains(&own.key.pipeline));
+    if !known.other_counts() || is_marked() { Hold::Firm } else { Hold::Unmarked }
 }
 
 /// What is to be answered of a record without touching it.

@@ -8,7 +8,6 @@
 //! in the cluster; `tables` is all that the engine asks of it.
 
 mod announce;
-pub mod broken;
 mod changes;
 mod chunks;
 mod copies;
@@ -52,6 +51,7 @@ pub use schema::{Schema, Unlike, init};
 
 use changes::Note;
 use engine::Engine;
+use fence::Hold;
 
 /// The engine on Cassandra. Any number of processes may open the same keyspaces.
 ///
@@ -215,7 +215,7 @@ impl Shared for Cassandra {
 
     async fn hold_to(&self, row: &Row) -> Result<bool, StoreError> {
         // Nothing is to be done for what was recorded here, which is most.
-        if self.engine.holds_to(row) == Some(true) {
+        if self.engine.hold(row) == Hold::Firm {
             return Ok(true);
         }
         let (engine, row) = (Arc::clone(&self.engine), row.clone());

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use headwater_model::Timestamp;
 use headwater_model::row::{Claim, Keep, Key, Object, Row, Verdict, Version, judge};
+use headwater_store::broken::{Fault, broken};
 use headwater_store::{Body, Published, StoreError};
 use parking_lot::Mutex;
 
 use crate::announce::{Change, is_removed};
-use crate::broken::{Fault, broken};
 use crate::changes::Note;
 use crate::copies::Copies;
 use crate::engine::Engine;

@@ -75,7 +75,8 @@ pub struct Unlike {
 }
 
 /// Connects, makes what is missing, brings an earlier version to this one, and says what it found. Safe beside running
-/// engines and from several processes.
+/// engines and from several processes, but for an earlier version: then no server may run, and none of either version
+/// starts before it is done.
 ///
 /// # Errors
 /// [`OpenError`], with what to do.
@@ -87,7 +88,12 @@ pub async fn init(options: &Options) -> Result<Schema, OpenError> {
         Err(OpenError::Earlier { .. }) => {}
         answer => return answer,
     }
-    // Servers of either version refuse the other, so there are none beside this.
+    // They are of the only datacentre that there was, which nothing in them tells.
+    if sites.other.is_some() {
+        let problem = "names two datacentres, and what is stored does not tell yet which of them recorded it: name the one \
+                       that has been in use, run this again, and then name both";
+        return Err(OpenError::Option { field: "replication", problem: problem.to_owned() });
+    }
     let migrated = migrate::run(&session, &names, &sites).await?;
     let statement = format!("UPDATE {}.\"{SCHEMA}\" SET version = ? WHERE part = ?", names.control);
     session.query_unpaged(statement, (VERSION, PART)).await.map_err(OpenError::schema)?;

@@ -22,7 +22,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use headwater_cassandra::broken;
+use headwater_store::broken;
 
 /// A live-streaming origin: redundant pipelines in, one clean stream out.
 #[derive(Parser)]

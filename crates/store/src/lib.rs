@@ -4,6 +4,7 @@
 //! entries. Whether a candidate may be replaced is decided by [`headwater_model::row::judge`] in every engine alike.
 //! An engine is accepted when it passes [`conformance`].
 
+pub mod broken;
 pub mod codec;
 pub mod conformance;
 pub mod disk;

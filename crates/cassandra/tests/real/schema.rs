@@ -112,6 +112,13 @@ async fn a_schema_of_the_first_version_is_brought_to_this_one() {
         matches!(&refused, Err(error @ OpenError::Earlier { version: 1 }) if error.to_string().contains("store init")),
         "{refused:?}"
     );
+    // Whose they are only a configuration can tell that names one.
+    let both = Options { replication: vec![("dc1".into(), 3), ("dc2".into(), 3)], ..options.clone() };
+    let refused = init(&both).await;
+    assert!(
+        matches!(&refused, Err(error @ OpenError::Option { field: "replication", .. }) if error.to_string().contains("name both")),
+        "{refused:?}"
+    );
     let schema = init(&options).await.expect("it is brought there");
     assert_eq!((schema.version, schema.migrated), (2, 4));
     assert_eq!(init(&options).await.expect("it is there").migrated, 0);

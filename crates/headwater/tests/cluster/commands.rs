@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use headwater_cassandra::broken::Fault;
+use headwater_store::broken::Fault;
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, Node, cluster, fresh_name};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use headwater_cassandra::broken::{Fault, VARIABLE};
 use headwater_cluster::{Cluster, Guard, Options};
+use headwater_store::broken::{Fault, VARIABLE};
 
 use tempfile::TempDir;
 

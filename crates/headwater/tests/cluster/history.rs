@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use headwater_cassandra::broken::Fault;
 use headwater_model::Pipeline;
 use headwater_model::mask::Mask;
 use headwater_model::row::Digest;
@@ -14,6 +13,7 @@ use headwater_sim::history::{
     etag,
 };
 use headwater_store::Body;
+use headwater_store::broken::Fault;
 use serde_json::json;
 
 use crate::fleet::{Fleet, fresh_name};

@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_cassandra::broken::{Fault, broken};
 use headwater_model::decision::{Arrival, Clocks, Decision, Ttl, View, decide};
 use headwater_model::event::Event;
 use headwater_model::row::{Key, Object, Row};
@@ -14,6 +13,7 @@ use headwater_model::selection::{self, Selection};
 use headwater_model::time::Now;
 use headwater_model::{Outcome, Pipeline, Timestamp};
 use headwater_store::StoreError;
+use headwater_store::broken::{Fault, broken};
 
 use crate::Origin;
 use crate::live::Live;
@@ -333,10 +333,9 @@ async fn three_slots(
     let range = number.saturating_sub(2)..=number;
     let rows = origin.store.rows(event.id, &tail.rendition, range, ROWS_MAX).await?;
     // Of the others this node has heard what it knows, and nothing may be seen here before it was heard.
-    let mut numbers = numbers.into_iter();
-    Ok(known.map(|known| match (known, numbers.next().flatten()) {
-        (Known::Slot(slot), _) => slot,
-        (Known::Beyond, number) => slot_of(&rows, number?),
+    Ok([0, 1, 2].map(|at| match &known[at] {
+        Known::Slot(slot) => slot.clone(),
+        Known::Beyond => slot_of(&rows, numbers[at]?),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Builds that are broken on purpose: the histories of a few seeds have to tell. What is not found here would not be
 //! found in the code either.
 
-use headwater_cassandra::broken::{Breaking, Fault};
+use headwater_store::broken::{Breaking, Fault};
 
 use crate::verdict;
 use crate::world::{Plan, live};

@@ -1,4 +1,4 @@
-//! Faults that tests can build into the engine and the origin, to show that histories find them: into one simulated world,
+//! Faults that tests can build into the engine on Cassandra and into the origin, which share nothing else, to show that histories find them: into one simulated world,
 //! or by [`VARIABLE`] into a process. Must never reach a build that is no test's: there nothing is broken, and the compiler
 //! drops the question.
 
