@@ -1,12 +1,12 @@
 //! What the parts of the engine share, and the small things that most of them need.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use headwater_model::row::{EventId, Keep, Key, Object, Row};
-use headwater_model::{Millis, Rendition, Timestamp};
+use headwater_model::row::{Keep, Row};
+use headwater_model::{Millis, Timestamp};
 use headwater_store::dvr::Dvr;
 use headwater_store::stamp::{Clock, Stamps};
 use headwater_store::window::Window;
@@ -55,6 +55,8 @@ pub(crate) struct Engine {
     pub(crate) chunks: Box<dyn Chunks>,
     /// How often memcached was asked.
     pub(crate) cached: Arc<memcached::Counters>,
+    /// Requests that another node of Cassandra was asked for too.
+    pub(crate) hedges: Arc<AtomicU64>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) announcer: Arc<Announcer>,
     pub(crate) dvr: Dvr,
@@ -93,9 +95,10 @@ impl Engine {
                 Box::new(memcached::Cached::new(Arc::clone(&cluster), options, &clock, Arc::clone(&cached)).await?)
             }
         };
+        let hedges = Arc::clone(&cluster.hedges);
         let parts = Parts { tables: cluster, chunks, chance: Arc::new(version::chance) };
         let engine = Self::over(parts, options, clock, listener).await?;
-        Ok(Self { cached, ..engine })
+        Ok(Self { cached, hedges, ..engine })
     }
 
     /// On what was connected to; reads what is recorded.
@@ -114,6 +117,7 @@ impl Engine {
         Ok(Self {
             chunks,
             cached: Arc::default(),
+            hedges: Arc::default(),
             cluster,
             clock,
             announcer: Arc::new(announcer),
@@ -175,29 +179,6 @@ impl Engine {
         }
         listed.insert(entry, if ttl_s == 0 { i64::MAX } else { now + i64::from(listed_s) });
         Ok(())
-    }
-
-    /// `listed`, and what else is known of an event because the other datacentre has recorded it: its listing may come
-    /// later than the record, and nobody is told of a record that was known from the start.
-    pub(crate) fn with_unlisted(&self, event: EventId, mut listed: Vec<Row>) -> Vec<Row> {
-        let others = self.announcer.index.read().of_other(event);
-        if others.is_empty() {
-            return listed;
-        }
-        let keys: HashSet<Key> = listed.iter().map(|row| row.key.clone()).collect();
-        let mut lowest: HashMap<Rendition, u64> = HashMap::new();
-        for row in &listed {
-            if let Object::Segment { rendition, number } = &row.key.object {
-                let least = lowest.entry(rendition.clone()).or_insert(*number);
-                *least = (*least).min(*number);
-            }
-        }
-        let is_recent = |row: &Row| match &row.key.object {
-            Object::Segment { rendition, number } => lowest.get(rendition).is_none_or(|lowest| number >= lowest),
-            Object::Init { .. } | Object::Loose { .. } => true,
-        };
-        listed.extend(others.into_iter().filter(|row| self.keeps(row) && is_recent(row) && !keys.contains(&row.key)));
-        listed
     }
 
     /// The bytes of `row` if they are in memory.

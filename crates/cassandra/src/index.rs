@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headwater_model::event::Entry;
-use headwater_model::row::{EventId, Keep, Key, Row};
-use headwater_model::{EventName, Millis, Tenant, Timestamp};
+use headwater_model::row::{EventId, Keep, Key, Object, Row};
+use headwater_model::{EventName, Millis, Rendition, Tenant, Timestamp};
 use headwater_store::usage::{Ledger, Usage};
 
 use crate::copies::Copies;
@@ -117,10 +117,28 @@ impl Index {
         of_event.filter_map(|(_, known)| known.counts()).collect()
     }
 
-    /// The records of an event that count and that the other datacentre has set.
-    pub(crate) fn of_other(&self, event: EventId) -> Vec<Row> {
-        let others = self.rows.iter().filter(|(key, known)| key.event == event && known.other_counts());
-        others.filter_map(|(_, known)| known.counts()).filter(Row::has_come).collect()
+    /// The records that count of an event's init segments and loose objects, and of the last `recent` numbers of each of
+    /// its renditions. Everything was read at the start, and what came later was noted.
+    pub(crate) fn standing(&self, event: EventId, recent: usize, now: Timestamp) -> Vec<Row> {
+        let of_event = self.rows.iter().filter(|(key, _)| key.event == event);
+        let rows = of_event.filter_map(|(_, known)| known.counts());
+        // What holds the place of a candidate that was passed over is nobody's record.
+        let rows = rows.filter(|row| row.has_come() && keeps(row, self.grace, now));
+        let (mut standing, mut renditions) = (Vec::new(), BTreeMap::<Rendition, BTreeMap<u64, Vec<Row>>>::new());
+        for row in rows {
+            match &row.key.object {
+                Object::Segment { rendition, number } => {
+                    renditions.entry(rendition.clone()).or_default().entry(*number).or_default().push(row);
+                }
+                Object::Init { .. } | Object::Loose { .. } => standing.push(row),
+            }
+        }
+        let newest = |numbers: BTreeMap<u64, Vec<Row>>| {
+            let older = numbers.len().saturating_sub(recent);
+            numbers.into_values().skip(older).flatten()
+        };
+        standing.extend(renditions.into_values().flat_map(newest));
+        standing
     }
 
     pub(crate) fn is_ended(&self, event: EventId) -> bool {

@@ -16,6 +16,7 @@ mod entries;
 mod error;
 mod events;
 mod fence;
+mod hedge;
 mod index;
 pub mod memcached;
 mod migrate;
@@ -56,7 +57,7 @@ use fence::Hold;
 /// The engine on Cassandra. Any number of processes may open the same keyspaces.
 ///
 /// Beyond the guarantees of [`Store`]: what one process was told is durable, every process of the datacentre can list
-/// and read at once, and its listener hears of it within a second. The watermark is that of this process: what another
+/// and read at once (what stands at a start is what this process knows), and its listener hears of it within a second. The watermark is that of this process: what another
 /// one commits is told when it is seen, with its own stamp.
 pub struct Cassandra {
     engine: Arc<Engine>,
@@ -148,8 +149,8 @@ impl Store for Cassandra {
         if self.engine.announcer.is_ended(event) {
             return Ok(Vec::new());
         }
-        let listed = self.engine.cluster.standing(event, recent, &|row| self.engine.keeps(row)).await?;
-        Ok(self.engine.with_unlisted(event, listed))
+        let announcer = &self.engine.announcer;
+        Ok(announcer.index.read().standing(event, recent, announcer.stamps.now()))
     }
 
     async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
@@ -229,6 +230,10 @@ impl Shared for Cassandra {
 
     fn commits(&self) -> broadcast::Receiver<Notice> {
         self.engine.announcer.fresh.subscribe()
+    }
+
+    fn hedges(&self) -> u64 {
+        self.engine.hedges.load(Ordering::Relaxed)
     }
 
     async fn hear(&self, notice: Notice) {

@@ -1,7 +1,6 @@
 //! Candidate records in the cluster: compare and set one, read one, list a range. Answers what the cluster says and
 //! remembers nothing but which directory entries exist.
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
@@ -195,34 +194,6 @@ impl Records for Cluster {
         rows.sort_by(|one, other| order(one).cmp(&order(other)));
         rows.truncate(limit);
         Ok(rows)
-    }
-
-    async fn standing(&self, event: EventId, recent: usize, keeps: Keeps<'_>) -> Result<Vec<Row>, StoreError> {
-        let mut all = Vec::new();
-        for shelf in self.shelves(event).await? {
-            let blocks = self.all_blocks(event, &shelf).await?;
-            if !place::holds_segments(&shelf) {
-                let rows = self.rows_of(event, &shelf, &blocks, i64::MIN..=i64::MAX).await?;
-                all.extend(rows.into_iter().filter(keeps));
-                continue;
-            }
-            // The blocks come newest first, one after the other until the numbers suffice.
-            let mut rows: Vec<Row> = Vec::new();
-            let mut numbers = BTreeSet::new();
-            for block in blocks {
-                if numbers.len() >= recent {
-                    break;
-                }
-                let found = self.rows_of(event, &shelf, &[block], i64::MIN..=i64::MAX).await?;
-                rows.extend(found.into_iter().filter(keeps));
-                numbers = rows.iter().map(number).collect();
-            }
-            let first = numbers.iter().rev().nth(recent.saturating_sub(1)).or(numbers.first()).copied();
-            rows.retain(|row| first.is_some_and(|first| number(row) >= first));
-            rows.sort_by(|one, other| order(one).cmp(&order(other)));
-            all.extend(rows);
-        }
-        Ok(all)
     }
 
     async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {

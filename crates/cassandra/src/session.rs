@@ -1,17 +1,19 @@
 //! The connection to the cluster and the profiles of its statements: consistency, deadlines, hedges. Quorums are local; the rest of the world gets its copies later.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::policies::load_balancing::DefaultPolicy;
-use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 
 use crate::OpenError;
-use crate::options::{CONNECT_BUDGET, HEDGES_MAX, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
+use crate::hedge::Pace;
+use crate::options::{CONNECT_BUDGET, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
 use crate::place::Sites;
 use crate::schema::{self, Names};
 use crate::statements::Statements;
@@ -24,6 +26,8 @@ pub(crate) struct Cluster {
     pub(crate) session: Session,
     pub(crate) statements: Statements,
     pub(crate) sites: Sites,
+    /// Requests that another node was asked for too.
+    pub(crate) hedges: Arc<AtomicU64>,
 }
 
 impl Cluster {
@@ -46,36 +50,69 @@ impl Cluster {
 
     async fn prepare(session: Session, names: &Names, options: &Options) -> Result<Self, OpenError> {
         session.refresh_metadata().await.map_err(OpenError::schema)?;
-        let statements = Statements::prepare(&session, names, &Profiles::new(options)).await?;
-        Ok(Self { session, statements, sites: options.sites()? })
+        let profiles = Profiles::new(options);
+        let statements = Statements::prepare(&session, names, &profiles).await?;
+        Ok(Self { session, statements, sites: options.sites()?, hedges: profiles.hedges })
     }
 }
 
 /// How statements are sent.
 pub(crate) struct Profiles {
     /// Comparing and setting.
-    pub(crate) record: ExecutionProfileHandle,
+    pub(crate) record: Profile,
     /// Writing what nothing is asked of.
-    pub(crate) write: ExecutionProfileHandle,
+    pub(crate) write: Profile,
     /// Reading something by its key.
-    pub(crate) read: ExecutionProfileHandle,
+    pub(crate) read: Profile,
     /// Reading everything, at start.
-    pub(crate) scan: ExecutionProfileHandle,
+    pub(crate) scan: Profile,
+    /// Requests that another node was asked for too.
+    hedges: Arc<AtomicU64>,
+}
+
+/// Consistency, deadline, and when another node is asked too.
+pub(crate) struct Profile {
+    handle: ExecutionProfileHandle,
+    pace: Option<Arc<Pace>>,
+}
+
+impl Profile {
+    fn new(options: &Options, deadline: Duration, pace: Option<Pace>) -> Self {
+        let pace = pace.map(Arc::new);
+        let hedge = pace.clone().map(|pace| pace as _);
+        let profile = base(options).to_builder().request_timeout(Some(deadline)).speculative_execution_policy(hedge);
+        Self { handle: profile.build().into_handle(), pace }
+    }
+
+    /// Prepares `text` to be sent so, with `page` rows in a page of the answer.
+    pub(crate) async fn prepare(
+        &self,
+        session: &Session,
+        text: String,
+        page: i32,
+    ) -> Result<PreparedStatement, OpenError> {
+        let mut statement = session.prepare(text).await.map_err(OpenError::schema)?;
+        statement.set_execution_profile_handle(Some(self.handle.clone()));
+        statement.set_is_idempotent(true);
+        statement.set_page_size(page);
+        if let Some(pace) = &self.pace {
+            statement.set_history_listener(Arc::clone(pace) as _);
+        }
+        Ok(statement)
+    }
 }
 
 impl Profiles {
     pub(crate) fn new(options: &Options) -> Self {
-        let profile = |deadline: Duration, hedge: Option<Duration>| {
-            let hedge = hedge.map(|retry_interval| {
-                Arc::new(SimpleSpeculativeExecutionPolicy { max_retry_count: HEDGES_MAX, retry_interval }) as _
-            });
-            base(options).to_builder().request_timeout(Some(deadline)).speculative_execution_policy(hedge).build()
-        };
+        let hedges = Arc::<AtomicU64>::default();
+        let pace = |least: Duration| options.hedge.map(|hedge| Pace::new(hedge.max(least), Arc::clone(&hedges)));
+        let always = Duration::ZERO;
         Self {
-            record: profile(options.record_attempt(), options.hedge.map(|hedge| hedge.max(RECORD_HEDGE))).into_handle(),
-            write: profile(options.stage_budget(), options.hedge).into_handle(),
-            read: profile(READ_BUDGET, options.hedge).into_handle(),
-            scan: profile(SCAN_PAGE_BUDGET, None).into_handle(),
+            record: Profile::new(options, options.record_attempt(), pace(RECORD_HEDGE)),
+            write: Profile::new(options, options.stage_budget(), pace(always)),
+            read: Profile::new(options, READ_BUDGET, pace(always)),
+            scan: Profile::new(options, SCAN_PAGE_BUDGET, None),
+            hedges,
         }
     }
 }

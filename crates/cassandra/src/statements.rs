@@ -2,7 +2,6 @@
 //! conditional ones too: a record holds a token, so who is told that a condition no longer holds sees whether that was
 //! by an attempt of their own.
 
-use scylla::client::execution_profile::ExecutionProfileHandle;
 use scylla::client::session::Session;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
@@ -73,13 +72,14 @@ impl Statements {
     /// Prepares all.
     pub(crate) async fn prepare(session: &Session, names: &Names, profiles: &Profiles) -> Result<Self, OpenError> {
         let preparer = Preparer { session, profiles, names };
-        Ok(Self {
-            rows: preparer.rows().await?,
-            listing: preparer.listing().await?,
-            events: preparer.events().await?,
-            changes: preparer.changes().await?,
-            chunks: preparer.chunks().await?,
-        })
+        let (rows, listing, events, changes, chunks) = tokio::try_join!(
+            preparer.rows(),
+            preparer.listing(),
+            preparer.events(),
+            preparer.changes(),
+            preparer.chunks()
+        )?;
+        Ok(Self { rows, listing, events, changes, chunks })
     }
 }
 
@@ -90,28 +90,20 @@ struct Preparer<'a> {
 }
 
 impl Preparer<'_> {
-    async fn as_profile(&self, profile: &ExecutionProfileHandle, text: String) -> Result<PreparedStatement, OpenError> {
-        let mut statement = self.session.prepare(text).await.map_err(OpenError::schema)?;
-        statement.set_execution_profile_handle(Some(profile.clone()));
-        statement.set_is_idempotent(true);
-        statement.set_page_size(PAGE_ROWS);
-        Ok(statement)
-    }
-
     async fn record(&self, text: String) -> Result<PreparedStatement, OpenError> {
-        self.as_profile(&self.profiles.record, text).await
+        self.profiles.record.prepare(self.session, text, PAGE_ROWS).await
     }
 
     async fn write(&self, text: String) -> Result<PreparedStatement, OpenError> {
-        self.as_profile(&self.profiles.write, text).await
+        self.profiles.write.prepare(self.session, text, PAGE_ROWS).await
     }
 
     async fn read(&self, text: String) -> Result<PreparedStatement, OpenError> {
-        self.as_profile(&self.profiles.read, text).await
+        self.profiles.read.prepare(self.session, text, PAGE_ROWS).await
     }
 
     async fn scan(&self, text: String) -> Result<PreparedStatement, OpenError> {
-        self.as_profile(&self.profiles.scan, text).await
+        self.profiles.scan.prepare(self.session, text, PAGE_ROWS).await
     }
 
     async fn rows(&self) -> Result<Rows, OpenError> {

@@ -48,9 +48,6 @@ pub trait Records: Send + Sync {
         keeps: Keeps<'_>,
     ) -> Result<Vec<Row>, StoreError>;
 
-    /// Records that count of init segments and loose objects, and of the last `recent` numbers of each rendition.
-    async fn standing(&self, event: EventId, recent: usize, keeps: Keeps<'_>) -> Result<Vec<Row>, StoreError>;
-
     /// Calls `see` with every record there is, and whether it is an own one.
     async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError>;
 

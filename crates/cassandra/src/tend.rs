@@ -39,7 +39,7 @@ pub(crate) async fn run(engine: Weak<Engine>) {
         match looked {
             Ok(()) => {
                 if is_round {
-                    rounds.next += 1;
+                    rounds.done(now);
                 }
                 if failing {
                     tracing::info!("changes of other processes are seen again");
@@ -62,32 +62,37 @@ pub(crate) async fn run(engine: Weak<Engine>) {
 struct Rounds {
     /// Nodes of the other datacentre that were up at the last look.
     up: usize,
-    /// When more of them than before came up.
-    since: Duration,
-    /// The round that comes next.
-    next: usize,
+    /// When the next one comes.
+    due: Duration,
+    /// From that one to the one after it.
+    pause: Duration,
 }
 
-/// After the other datacentre has come up: what was kept for it takes minutes to be sent.
-const ROUNDS: [Duration; 4] =
-    [Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(600)];
-/// Between later ones: the way may have been closed to the nodes and not to this process.
+/// The first after the other datacentre has come up, the second as long after that, each later one twice as long: what
+/// was kept for it takes minutes to be sent, and is seen after twice the time that it took.
+const ROUND_FIRST: Duration = Duration::from_secs(15);
+/// Never longer between two of them: the way may have been closed to the nodes and not to this process.
 const ROUND_EVERY: Duration = Duration::from_secs(900);
 
 impl Rounds {
     fn new(now: Duration) -> Self {
-        Self { up: 0, since: now, next: 0 }
+        Self { up: 0, due: now + ROUND_FIRST, pause: ROUND_FIRST }
     }
 
     /// Whether a round is due, when so many nodes of the other datacentre are up.
     fn is_due(&mut self, up: Option<usize>, now: Duration) -> bool {
         let Some(up) = up else { return false };
         if up > self.up {
-            (self.since, self.next) = (now, 0);
+            *self = Self::new(now);
         }
         self.up = up;
-        let late = || ROUNDS[ROUNDS.len() - 1] + ROUND_EVERY * (self.next + 1 - ROUNDS.len()) as u32;
-        now >= self.since + ROUNDS.get(self.next).copied().unwrap_or_else(late)
+        now >= self.due
+    }
+
+    /// A round that began at `now` has seen everything.
+    fn done(&mut self, now: Duration) {
+        self.due = now + self.pause;
+        self.pause = ROUND_EVERY.min(self.pause * 2);
     }
 }
 
@@ -143,8 +148,7 @@ mod tests {
         let mut rounds = Rounds::new(at(0));
         let due = |second: &u64| {
             let is_due = rounds.is_due(up(*second), at(*second));
-            rounds.next += usize::from(is_due);
-            is_due
+            is_due.then(|| rounds.done(at(*second))).is_some()
         };
         (0..3000).filter(due).collect()
     }
@@ -152,8 +156,8 @@ mod tests {
     #[test]
     fn all_is_looked_at_again_and_again_once_the_other_datacentre_is_back() {
         assert_eq!(rounds(|_| None), [0; 0]);
-        assert_eq!(rounds(|_| Some(3)), [15, 60, 180, 600, 1500, 2400]);
+        assert_eq!(rounds(|_| Some(3)), [15, 30, 60, 120, 240, 480, 960, 1860, 2760]);
         let back = |second| Some(if (100..1000).contains(&second) { 0 } else { 3 });
-        assert_eq!(rounds(back), [15, 60, 180, 600, 1015, 1060, 1180, 1600, 2500]);
+        assert_eq!(rounds(back), [15, 30, 60, 120, 240, 480, 960, 1015, 1030, 1060, 1120, 1240, 1480, 1960, 2860]);
     }
 }

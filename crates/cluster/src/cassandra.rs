@@ -76,6 +76,8 @@ impl Launch<'_> {
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=50",
             "-XX:+PerfDisableSharedMem",
+            // A node of a test lives for minutes: the second compiler takes more from two cores than it gives back.
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
         ]);
         java.args(["-Djdk.attach.allowAttachSelf=true", "-Djava.net.preferIPv4Stack=true"]);

@@ -2,7 +2,6 @@
 //! command line, which names its folder, so that an id that went to another process is not mistaken for it.
 
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -77,15 +76,13 @@ impl Member {
     /// Starts it, detached: it outlives whoever starts it.
     pub(crate) fn start(&self, launch: &Launch<'_>) -> Result<()> {
         std::fs::create_dir_all(&self.folder)?;
-        let mut command = match &self.kind {
+        let command = match &self.kind {
             Kind::Node { node, .. } => launch.node(node, &self.folder)?,
             Kind::Cache { address, .. } => memcached::command(*address, &self.folder),
         };
         let log = std::fs::File::create(self.log())?;
         let said = log.try_clone()?;
-        // A group of its own: what a terminal interrupts is the command that started it.
-        command.stdin(Stdio::null()).stdout(log).stderr(said).process_group(0);
-        let id = spawn(&mut command)?;
+        let id = spawn(alone(&command).stdin(Stdio::null()).stdout(log).stderr(said))?;
         std::fs::write(self.folder.join("pid"), id.to_string()).context("cannot note the process id")
     }
 
@@ -126,6 +123,17 @@ impl Member {
         let folder = self.folder.to_string_lossy();
         String::from_utf8_lossy(&line).contains(&*folder).then(|| Pid::from_raw(id)).flatten()
     }
+}
+
+/// `command` in a session of its own. What a terminal interrupts is the command that started it; and cores are shared out
+/// by session, so a node that starts gets on beside busy ones with many more threads.
+fn alone(command: &Command) -> Command {
+    let mut own = Command::new("setsid");
+    own.arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        own.current_dir(folder);
+    }
+    own
 }
 
 /// Starts `command` and returns its process id.

@@ -212,7 +212,8 @@ const CONTRACT: [&str; 14] = [
 ];
 
 /// Names that the contract leaves to us.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
+    "headwater_store_hedges_total",
     "headwater_feeds_lost",
     "headwater_memcached_failures_total",
     "headwater_damaged_reads_total",

@@ -69,6 +69,7 @@ pub struct Metrics {
     /// Hits and misses of the live window, of the DVR cache, and of memcached.
     caches: [[Counter; 2]; 3],
     memcached_failures: Counter,
+    hedges: Counter,
     feeds_lost: Gauge,
     shed: [Counter; Class::ALL.len()],
     cmcd: [Counter; Cmcd::ALL.len()],
@@ -103,6 +104,7 @@ impl Default for Metrics {
             caches: ["memory", "dvr", "memcached"]
                 .map(|tier| ["hit", "miss"].map(|result| counter(&table::CACHE_REQUESTS, &[tier, result]))),
             memcached_failures: counter(&table::MEMCACHED_FAILURES, &[]),
+            hedges: counter(&table::STORE_HEDGES, &[]),
             feeds_lost: gauge(&table::FEEDS_LOST),
             shed: Class::ALL.map(|class| counter(&table::SHED, &[class.word()])),
             cmcd: Cmcd::ALL.map(|kind| counter(&table::CMCD_REQUESTS, &[kind.word()])),
@@ -228,6 +230,11 @@ impl Metrics {
             count.absolute(*total);
         }
         self.memcached_failures.absolute(caches.memcached_failures);
+    }
+
+    /// Requests that the store has asked a second node for, since its start.
+    pub fn hedges(&self, hedges: u64) {
+        self.hedges.absolute(hedges);
     }
 
     /// Of the feeds of other nodes one more is lost, or one is back.

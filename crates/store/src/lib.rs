@@ -143,6 +143,9 @@ pub trait Shared: Send + Sync {
     /// What this process commits from now on, for the others to hear of at once.
     fn commits(&self) -> broadcast::Receiver<Notice>;
 
+    /// Requests since the start that a second node of the store was asked for too, because the first was slow.
+    fn hedges(&self) -> u64;
+
     /// Another process says that it has committed this. It is looked up, not believed; who never hears of it sees it a
     /// little later.
     async fn hear(&self, notice: Notice);

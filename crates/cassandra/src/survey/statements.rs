@@ -1,13 +1,12 @@
 //! What a survey asks beside what the engine asks: whole tables by ranges of tokens, and whether a thing is there.
 
-use scylla::client::execution_profile::ExecutionProfileHandle;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::OpenError;
 use crate::options::Options;
 use crate::schema::Names;
-use crate::session::{Cluster, Profiles};
+use crate::session::{Cluster, Profile, Profiles};
 
 /// Entries in a page of small things: a few hundred KiB.
 const PAGE: i32 = 1000;
@@ -45,13 +44,7 @@ impl Statements {
     pub(super) async fn prepare(cluster: &Cluster, options: &Options, profiles: &Profiles) -> Result<Self, OpenError> {
         let session = &cluster.session;
         let Names { control, media } = Names::new(options)?;
-        let prepare = async |text: String, profile: &ExecutionProfileHandle, page: i32| {
-            let mut statement = session.prepare(text).await.map_err(OpenError::schema)?;
-            statement.set_execution_profile_handle(Some(profile.clone()));
-            statement.set_is_idempotent(true);
-            statement.set_page_size(page);
-            Ok::<_, OpenError>(statement)
-        };
+        let prepare = async |text: String, profile: &Profile, page: i32| profile.prepare(session, text, page).await;
         let all = |columns: &str, table: &str, key: &str| {
             let range = format!("token({key}) > ? AND token({key}) <= ?");
             format!("SELECT {columns} FROM {table} WHERE {range}")

@@ -108,6 +108,12 @@ pub(super) const MEMCACHED_FAILURES: Metric = counter(
     &[],
     "requests to memcached without an answer in time, or kept back because of those before; each is a read from the cluster, or a chunk that is not cached",
 );
+pub(super) const STORE_HEDGES: Metric = counter(
+    "headwater_store_hedges_total",
+    "requests",
+    &[],
+    "requests that a second node of a cluster was asked for too, because the first was slow",
+);
 pub(super) const FEEDS_LOST: Metric = gauge(
     "headwater_feeds_lost",
     "nodes",
@@ -160,6 +166,7 @@ pub const METRICS: &[Metric] = &[
     CACHE_BYTES,
     CACHE_REQUESTS,
     MEMCACHED_FAILURES,
+    STORE_HEDGES,
     FEEDS_LOST,
     SHED,
     UTILIZATION,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use headwater_model::Tenant;
-use headwater_store::Usage;
+use headwater_store::{Shared, Usage};
 use http::{StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -105,6 +105,7 @@ async fn readyz(State(origin): State<Arc<Origin>>) -> (StatusCode, &'static str)
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content_type = "text/plain")))]
 async fn metrics(State(origin): State<Arc<Origin>>) -> ([(header::HeaderName, &'static str); 1], String) {
     origin.metrics.caches(origin.store.caches());
+    origin.metrics.hedges(origin.store.shared().map_or(0, Shared::hedges));
     origin.metrics.volume(origin.store.volume().unwrap_or_default());
     origin.admission.report(&origin.metrics, origin.clock.monotonic());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], origin.metrics.render())

@@ -259,10 +259,6 @@ impl Records for Link {
         Ok(rows.filter(|row| numbers.contains(&number(row)) && keeps(row)).take(limit).collect())
     }
 
-    async fn standing(&self, event: EventId, _: usize, keeps: Keeps<'_>) -> Result<Vec<Row>, StoreError> {
-        Ok(self.listed_rows(event).await?.into_iter().filter(|row| keeps(row)).collect())
-    }
-
     async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
         let site = self.0.site;
         for Copies { own, other } in self.plain(SCAN, move |tables, now| tables.all_rows(site, false, now)).await? {
