@@ -29,12 +29,23 @@ const SHARDS: u64 = 4;
 const BUCKET_S: i64 = 10;
 /// How far from ours the clocks of others may be.
 const SKEW: Duration = Duration::from_secs(2);
+/// So late a note may become visible: an attempt to write one that takes longer is made anew, with a new time.
+pub(crate) const NOTED_WITHIN: Duration = Duration::from_secs(1);
+/// Notes live for so long.
+const LIFE: Duration = Duration::from_secs(120);
+/// How often all of them are read where some may come from another datacentre: what did not get here at once comes when
+/// the nodes there find time for it.
+const WIDE_EVERY: Duration = Duration::from_secs(20);
+/// From the first look at what a note names to the second; each later one waits this much longer than the one before,
+/// up to [`LOOKS_APART_MAX`]. The slower the cluster is, the longer a commit takes, and the less it bears questions.
+const LOOKS_APART: Duration = Duration::from_millis(150);
+const LOOKS_APART_MAX: Duration = Duration::from_millis(600);
 /// What is looked for stays open for this much longer than a publish may take: its last attempt may still come to its
 /// end.
 const LINGER: Duration = Duration::from_secs(3);
 /// Looks at records at once.
 const LOOKS: usize = 16;
-/// Who has not looked for this long may have missed notes, which live for 120 s, and reads all records again.
+/// Who has not looked for this long may have missed notes and reads all records again.
 pub(crate) const BLIND_MAX: Duration = Duration::from_secs(60);
 
 /// What is about to change.
@@ -50,8 +61,17 @@ pub enum Note {
 
 /// Tells a note from all others.
 pub type Token = [u8; 16];
-/// What is still to be looked at, until when.
-type Open = (Note, Duration);
+
+/// What is still to be looked at.
+struct Open {
+    note: Note,
+    /// When its change cannot come any more.
+    until: Duration,
+    /// When to look next.
+    due: Duration,
+    /// From that look to the one after it.
+    pause: Duration,
+}
 
 impl Note {
     /// Kind, key and token as columns.
@@ -152,8 +172,12 @@ enum Reading {
 
 /// What one process follows.
 pub(crate) struct Watch {
-    /// What a publish may take: so late may a note become visible, and its commit later still.
+    /// What a publish may take: so long after its note its commit may come.
     budget: Duration,
+    /// Whether notes may come from another datacentre.
+    is_apart: bool,
+    /// When all notes were read last.
+    wide: Duration,
     /// The wall clock at the last look that read everything: the next one reads from there, whatever came in between.
     looked: Timestamp,
     /// Notes seen, with when, so that each is taken up once.
@@ -162,14 +186,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// For processes whose publishes take at most `budget`; everything that was committed before `looked` is known.
-    pub(crate) fn new(budget: Duration, looked: Timestamp) -> Self {
-        Self { budget, looked, seen: HashMap::new(), open: Vec::new() }
+    /// For processes whose publishes take at most `budget`, of two datacentres if it `is_apart`; everything that was
+    /// committed before `now` is known, and what was noted before may still come.
+    pub(crate) fn new(budget: Duration, is_apart: bool, now: Timestamp) -> Self {
+        let looked = now.offset_nanos(-((budget + LINGER).as_nanos() as i128));
+        Self { budget, is_apart, wide: Duration::ZERO, looked, seen: HashMap::new(), open: Vec::new() }
     }
 
     /// Looks at what `note` names until it is there, or cannot come any more.
     pub(crate) fn follow(&mut self, note: Note, now: Duration) {
-        self.open.push((note, now + self.budget + LINGER));
+        self.open.push(Open { note, until: now + self.budget + LINGER, due: now, pause: LOOKS_APART });
     }
 
     /// Reads the notes of others and looks at what they name. `now` is monotonic, `wall` is not; `node` is ourselves.
@@ -182,7 +208,9 @@ impl Watch {
         wall: Timestamp,
     ) -> Result<(), StoreError> {
         let span = |span: Duration| span.as_nanos() as i64;
-        let from = nanos(self.looked.min(wall)) - span(self.budget + SKEW);
+        let is_wide = self.is_apart && now >= self.wide + WIDE_EVERY;
+        let late = if is_wide { LIFE } else { NOTED_WITHIN };
+        let from = nanos(self.looked.min(wall)) - span(late + SKEW);
         let to = nanos(wall) + span(SKEW);
         let buckets = from / (BUCKET_S * 1_000_000_000)..=to / (BUCKET_S * 1_000_000_000);
         let partitions = buckets.flat_map(|bucket| (0..SHARDS as i32).map(move |shard| (shard, bucket)));
@@ -197,7 +225,8 @@ impl Watch {
         }
         if failed.is_none() {
             self.looked = wall;
-            let read_until = self.budget + 3 * SKEW;
+            self.wide = if is_wide { now } else { self.wide };
+            let read_until = 3 * SKEW + if self.is_apart { LIFE } else { NOTED_WITHIN };
             self.seen.retain(|_, at| now < *at + read_until);
         }
         let checked = self.check(cluster, announcer, now).await;
@@ -212,10 +241,10 @@ impl Watch {
         }
     }
 
-    /// Looks at everything that is open. Who could not read one of the records does not know what others have committed.
+    /// Looks at everything that is due. Who could not read one of the records does not know what others have committed.
     async fn check(&mut self, cluster: &dyn Tables, announcer: &Announcer, now: Duration) -> Result<(), StoreError> {
-        let looks = std::mem::take(&mut self.open).into_iter().map(|open| follow_up(cluster, announcer, open, now));
-        let looks: Vec<_> = looks.collect();
+        let due = self.open.extract_if(.., |open| open.due <= now);
+        let looks: Vec<_> = due.map(|open| follow_up(cluster, announcer, open, now)).collect();
         let looks: Vec<(Option<Open>, Result<(), StoreError>)> =
             stream::iter(looks).buffer_unordered(LOOKS).collect().await;
         let mut answer = Ok(());
@@ -237,18 +266,21 @@ pub(crate) async fn look_at(cluster: &dyn Tables, announcer: &Announcer, note: &
 async fn follow_up(
     cluster: &dyn Tables,
     announcer: &Announcer,
-    (note, until): Open,
+    open: Open,
     now: Duration,
 ) -> (Option<Open>, Result<(), StoreError>) {
     // An attempt that got no answer may have been decided without any quorum having it: a serial read ends that.
-    let how = if now < until { Reading::Quorum } else { Reading::Serial };
-    match see(cluster, announcer, &note, how).await {
-        Ok(done) => ((!done && now < until).then_some((note, until)), Ok(())),
-        Err(error @ StoreError::Unavailable(_)) => (Some((note, until)), Err(error)),
+    let how = if now < open.until { Reading::Quorum } else { Reading::Serial };
+    let seen = see(cluster, announcer, &open.note, how).await;
+    let may_come = now < open.until;
+    let open = Open { due: now + open.pause, pause: LOOKS_APART_MAX.min(open.pause + LOOKS_APART), ..open };
+    match seen {
+        Ok(done) => ((!done && may_come).then_some(open), Ok(())),
+        Err(error @ StoreError::Unavailable(_)) => (Some(open), Err(error)),
         // What cannot be understood will not be later on either.
         Err(error) => {
             tracing::error!(%error, "what another process has noted cannot be read");
-            ((now < until).then_some((note, until)), Ok(()))
+            (may_come.then_some(open), Ok(()))
         }
     }
 }
@@ -269,6 +301,12 @@ async fn see(cluster: &dyn Tables, announcer: &Announcer, note: &Note, how: Read
         }
     };
     let before = announcer.known(key);
+    // It was heard of before, or read with another one.
+    if let Note::Published(_, version) = note
+        && before.rows().any(|row| row.version == *version)
+    {
+        return Ok(true);
+    }
     let stands = match how {
         Reading::Quorum => cluster.row(&Place::of(key)).await?,
         Reading::Serial => cluster.row_serial(&Place::of(key)).await?,

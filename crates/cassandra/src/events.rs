@@ -40,7 +40,7 @@ impl Engine {
         let over = before.as_ref().and_then(|before| life(&before.entry)).filter(|id| life(&entry) != Some(*id));
         let (mut ended, own) = before.map_or((Vec::new(), 0), |before| (before.ended, before.own));
         ended.extend(over);
-        self.cluster.note(&note, self.node, self.clock.wall()).await?;
+        self.noted(&note).await?;
         let ticket = self.announcer.begin();
         let answer = loop {
             match self.cluster.swap_entry(&entry, &ended, own).await {

@@ -12,7 +12,7 @@ use headwater_store::{Body, Published, StoreError};
 use parking_lot::Mutex;
 
 use crate::announce::{Change, is_removed};
-use crate::changes::Note;
+use crate::changes::{NOTED_WITHIN, Note};
 use crate::copies::Copies;
 use crate::engine::Engine;
 use crate::options::{LAST_LOOK, RACES_MAX, RETRY_PAUSE};
@@ -71,7 +71,7 @@ impl Engine {
             chunks::stage(&*self.chunks, upload.version, &upload.body, self.ttl_s(upload.claim.keep)).await?;
         }
         if broken(Fault::NotesLater) {
-            self.cluster.note(&upload.note(), self.node, self.clock.wall()).await?;
+            self.note(&upload.note()).await?;
         }
         if !matches!(published, Ok(Published::Stored(_))) && self.ttl_s(upload.claim.keep) == 0 {
             self.discard(upload.version, upload.body.len());
@@ -88,7 +88,7 @@ impl Engine {
             if broken(Fault::NotesLater) {
                 return Ok(());
             }
-            self.cluster.note(&note, self.node, self.clock.wall()).await
+            self.note(&note).await
         };
         let chunks = async || {
             if broken(Fault::CommitsFirst) {
@@ -106,6 +106,20 @@ impl Engine {
             Some(staged) => staged.map(drop),
             None => Err(failed.into_inner().unwrap_or_else(|| slow("staging took too long"))),
         }
+    }
+
+    /// Notes what is about to change, so that others look for it.
+    pub(crate) async fn noted(&self, note: &Note) -> Result<(), StoreError> {
+        let failed = Mutex::default();
+        let noted = self.again(&failed, || self.note(note));
+        let noted = self.within(self.options.stage_budget(), noted).await;
+        noted.unwrap_or_else(|| Err(failed.into_inner().unwrap_or_else(|| slow("noting a change took too long"))))
+    }
+
+    /// One attempt.
+    async fn note(&self, note: &Note) -> Result<(), StoreError> {
+        let attempt = self.cluster.note(note, self.node, self.clock.wall());
+        self.within(NOTED_WITHIN, attempt).await.unwrap_or_else(|| Err(slow("noting a change took too long")))
     }
 
     /// Attempts until there is an answer; why there was none is kept in `failed`.
@@ -243,7 +257,7 @@ impl Engine {
                 // All of it is gone with its event.
                 return Ok(());
             }
-            self.cluster.note(&note, self.node, self.clock.wall()).await?;
+            self.noted(&note).await?;
             let ticket = self.announcer.begin();
             let left = self.left_of(&row, &stands, ticket.stamp());
             let ttl_s = left.as_ref().map_or(0, |left| self.ttl_s(left.keep));

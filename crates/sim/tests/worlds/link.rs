@@ -24,6 +24,10 @@ use crate::time::Time;
 const RECORD: Duration = Duration::from_millis(666);
 const WRITE: Duration = Duration::from_millis(1500);
 const READ: Duration = Duration::from_secs(2);
+/// A read without an answer is sent again so often, to another node, each time after so long. Writes are too, but that
+/// would only make the worlds milder.
+const HEDGES: usize = 2;
+const HEDGE: Duration = Duration::from_millis(75);
 /// Less than the 12 s that there are: they would only make the worlds longer.
 const SCAN: Duration = Duration::from_millis(1500);
 /// Nanoseconds of a partition of notes.
@@ -139,8 +143,18 @@ impl Link {
     ) -> Result<T, StoreError> {
         self.alive().await;
         let cluster = &self.0.cluster;
-        let (fate, there, back) = cluster.fate();
-        let fate = if self.is_cut() { Fate::LostRequest } else { fate };
+        let drawn = || {
+            let (fate, there, back) = cluster.fate();
+            (if self.is_cut() { Fate::LostRequest } else { fate }, there, back)
+        };
+        let (mut fate, mut there, mut back) = drawn();
+        for _ in 0..HEDGES {
+            if deadline != READ || matches!(fate, Fate::Fine | Fate::Refused) {
+                break;
+            }
+            cluster.time.sleep(HEDGE).await;
+            (fate, there, back) = drawn();
+        }
         let answer = match fate {
             Fate::Refused => {
                 cluster.time.sleep(there).await;
