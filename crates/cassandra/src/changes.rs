@@ -23,8 +23,9 @@ use crate::place::Place;
 use crate::session::Cluster;
 use crate::tables::Tables;
 
-/// Notes of one bucket of time are spread over this many partitions, so that no single node takes them all.
-const SHARDS: u64 = 4;
+/// Notes of one bucket of time are spread over this many partitions. Every look reads them all, so more of them are more
+/// questions to the cluster, and not fewer to a node; one takes thousands of notes a second.
+const SHARDS: u64 = 1;
 /// Seconds of a bucket: a look reads one, near its ends two.
 const BUCKET_S: i64 = 10;
 /// How far from ours the clocks of others may be.
@@ -36,8 +37,9 @@ const LIFE: Duration = Duration::from_secs(120);
 /// How often all of them are read where some may come from another datacentre: what did not get here at once comes when
 /// the nodes there find time for it.
 const WIDE_EVERY: Duration = Duration::from_secs(20);
-/// From the first look at what a note names to the second; each later one waits this much longer than the one before,
-/// up to [`LOOKS_APART_MAX`]. The slower the cluster is, the longer a commit takes, and the less it bears questions.
+/// From a note to the first look at what it names: the commit comes after the note, and a feed mostly tells of it before.
+/// Each later look waits this much longer than the one before, up to [`LOOKS_APART_MAX`]: the slower the cluster is, the
+/// longer a commit takes, and the less it bears questions.
 const LOOKS_APART: Duration = Duration::from_millis(150);
 const LOOKS_APART_MAX: Duration = Duration::from_millis(600);
 /// What is looked for stays open for this much longer than a publish may take: its last attempt may still come to its
@@ -71,6 +73,8 @@ struct Open {
     due: Duration,
     /// From that look to the one after it.
     pause: Duration,
+    /// So much is known of it: when the last look began, or the one that has not shown the note yet.
+    known: Duration,
 }
 
 impl Note {
@@ -178,6 +182,8 @@ pub(crate) struct Watch {
     is_apart: bool,
     /// When all notes were read last.
     wide: Duration,
+    /// The same clock at the last look that read everything it had to.
+    last: Duration,
     /// The wall clock at the last look that read everything: the next one reads from there, whatever came in between.
     looked: Timestamp,
     /// Notes seen, with when, so that each is taken up once.
@@ -190,15 +196,18 @@ impl Watch {
     /// committed before `now` is known, and what was noted before may still come.
     pub(crate) fn new(budget: Duration, is_apart: bool, now: Timestamp) -> Self {
         let looked = now.offset_nanos(-((budget + LINGER).as_nanos() as i128));
-        Self { budget, is_apart, wide: Duration::ZERO, looked, seen: HashMap::new(), open: Vec::new() }
+        let (wide, last) = (Duration::ZERO, Duration::ZERO);
+        Self { budget, is_apart, wide, last, looked, seen: HashMap::new(), open: Vec::new() }
     }
 
     /// Looks at what `note` names until it is there, or cannot come any more.
     pub(crate) fn follow(&mut self, note: Note, now: Duration) {
-        self.open.push(Open { note, until: now + self.budget + LINGER, due: now, pause: LOOKS_APART });
+        let (until, due) = (now + self.budget + LINGER, now + LOOKS_APART);
+        self.open.push(Open { note, until, due, pause: LOOKS_APART, known: self.last });
     }
 
-    /// Reads the notes of others and looks at what they name. `now` is monotonic, `wall` is not; `node` is ourselves.
+    /// Reads the notes of others and looks at what they name: what was committed before the answer is known. `now` is
+    /// monotonic, as the answer is, `wall` is not; `node` is ourselves.
     pub(crate) async fn look(
         &mut self,
         cluster: &dyn Tables,
@@ -206,7 +215,7 @@ impl Watch {
         node: i64,
         now: Duration,
         wall: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Duration, StoreError> {
         let span = |span: Duration| span.as_nanos() as i64;
         let is_wide = self.is_apart && now >= self.wide + WIDE_EVERY;
         let late = if is_wide { LIFE } else { NOTED_WITHIN };
@@ -230,7 +239,9 @@ impl Watch {
             self.seen.retain(|_, at| now < *at + read_until);
         }
         let checked = self.check(cluster, announcer, now).await;
-        failed.map_or(checked, Err)
+        failed.map_or(checked, Err)?;
+        self.last = now;
+        Ok(self.open.iter().map(|open| open.known).fold(now, Duration::min))
     }
 
     fn take_up(&mut self, notes: Vec<(Token, i64, Note)>, node: i64, now: Duration) {
@@ -273,7 +284,8 @@ async fn follow_up(
     let how = if now < open.until { Reading::Quorum } else { Reading::Serial };
     let seen = see(cluster, announcer, &open.note, how).await;
     let may_come = now < open.until;
-    let open = Open { due: now + open.pause, pause: LOOKS_APART_MAX.min(open.pause + LOOKS_APART), ..open };
+    let pause = LOOKS_APART_MAX.min(open.pause + LOOKS_APART);
+    let open = Open { due: now + open.pause, pause, known: now, ..open };
     match seen {
         Ok(done) => ((!done && may_come).then_some(open), Ok(())),
         Err(error @ StoreError::Unavailable(_)) => (Some(open), Err(error)),

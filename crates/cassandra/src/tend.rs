@@ -37,7 +37,7 @@ pub(crate) async fn run(engine: Weak<Engine>) {
         let is_round = rounds.is_due(engine.cluster.others_up(), now);
         let looked = if is_round || now >= seen + BLIND_MAX { engine.look_at_all().await } else { engine.look().await };
         match looked {
-            Ok(()) => {
+            Ok(known) => {
                 if is_round {
                     rounds.done(now);
                 }
@@ -45,7 +45,7 @@ pub(crate) async fn run(engine: Weak<Engine>) {
                     tracing::info!("changes of other processes are seen again");
                 }
                 (seen, failing) = (now, false);
-                engine.looked.store(now.as_nanos() as u64, Ordering::Release);
+                engine.looked.store(known.as_nanos() as u64, Ordering::Release);
             }
             Err(error) => {
                 if !failing {
@@ -97,8 +97,9 @@ impl Rounds {
 }
 
 impl Engine {
-    /// Looks at what other processes have noted, and at own changes whose outcome is unknown.
-    async fn look(&self) -> Result<(), StoreError> {
+    /// Looks at what other processes have noted, and at own changes whose outcome is unknown. What others committed
+    /// before the answer is known.
+    async fn look(&self) -> Result<Duration, StoreError> {
         let now = self.clock.monotonic();
         let mut watch = self.watch.lock().await;
         std::mem::take(&mut *self.unknown.lock()).into_iter().for_each(|note| watch.follow(note, now));
@@ -106,8 +107,8 @@ impl Engine {
     }
 
     /// Looks at every record, after notes may have been missed.
-    async fn look_at_all(&self) -> Result<(), StoreError> {
-        self.look().await?;
+    async fn look_at_all(&self) -> Result<Duration, StoreError> {
+        let looked = self.look().await?;
         for standing in self.cluster.entries().await? {
             self.announcer.learn_entry(standing.entry);
         }
@@ -132,7 +133,7 @@ impl Engine {
         for (key, copies) in seen {
             self.announcer.learn(&key, known.get(&key).unwrap_or(&nothing), copies);
         }
-        Ok(())
+        Ok(looked)
     }
 }
 

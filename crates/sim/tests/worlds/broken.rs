@@ -45,7 +45,7 @@ fn a_build_that_serves_the_other_datacentres_without_a_mark_is_found() {
 #[test]
 fn a_build_whose_own_commits_hide_newer_ones_is_found() {
     // It takes two uploads of one candidate on two nodes, of which the earlier is told later: seldom.
-    found_from(300, Fault::TellsOver, Plan::default());
+    found_from(3000, Fault::TellsOver, Plan::default());
 }
 
 #[test]
