@@ -14,7 +14,6 @@ use headwater_model::{EventName, Tenant};
 use headwater_store::StoreError;
 use headwater_store::broken::{Fault, broken};
 use headwater_store::codec::{decode_key, encode_key};
-use twox_hash::XxHash3_64;
 
 use crate::announce::{Announcer, is_removed};
 use crate::entries::Standing;
@@ -23,9 +22,9 @@ use crate::place::Place;
 use crate::session::Cluster;
 use crate::tables::Tables;
 
-/// Notes of one bucket of time are spread over this many partitions. Every look reads them all, so more of them are more
-/// questions to the cluster, and not fewer to a node; one takes thousands of notes a second.
-const SHARDS: u64 = 1;
+/// Notes of one bucket of time are in one partition, for which the schema has this name. Every look would read all of
+/// several, so more of them are more questions to the cluster and not fewer to a node; one takes thousands a second.
+const SHARD: i32 = 0;
 /// Seconds of a bucket: a look reads one, near its ends two.
 const BUCKET_S: i64 = 10;
 /// How far from ours the clocks of others may be.
@@ -125,8 +124,8 @@ pub trait Notes: Send + Sync {
     /// Notes a change that process `node` is about to make at `wall`.
     async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError>;
 
-    /// Notes from `from` on, in nanoseconds since the epoch, in one partition, with their tokens and nodes.
-    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError>;
+    /// Notes from `from` on, in nanoseconds since the epoch, in one bucket, with their tokens and nodes.
+    async fn notes(&self, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError>;
 
     /// How many nodes of the other datacentre this process is connected to; `None` if there is none.
     fn others_up(&self) -> Option<usize>;
@@ -137,14 +136,13 @@ impl Notes for Cluster {
     async fn note(&self, note: &Note, node: i64, wall: Timestamp) -> Result<(), StoreError> {
         let (kind, key, token) = note.columns();
         let at = nanos(wall);
-        let shard = (XxHash3_64::oneshot(&key) % SHARDS) as i32;
-        let values = (shard, at / (BUCKET_S * 1_000_000_000), at, token, node, kind, key);
+        let values = (SHARD, at / (BUCKET_S * 1_000_000_000), at, token, node, kind, key);
         let result = self.session.execute_unpaged(&self.statements.changes.insert, values).await;
         result.map(drop).map_err(|error| unavailable("noting a change", error))
     }
 
-    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
-        let pages = self.session.execute_iter(self.statements.changes.read.clone(), (shard, bucket, from)).await;
+    async fn notes(&self, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
+        let pages = self.session.execute_iter(self.statements.changes.read.clone(), (SHARD, bucket, from)).await;
         let pages = pages.map_err(|error| unavailable("reading changes", error))?;
         let rows = pages.rows_stream::<(i64, Vec<u8>, i64, i8, Vec<u8>)>();
         let mut rows = rows.map_err(|error| damaged("changes", error))?;
@@ -222,8 +220,7 @@ impl Watch {
         let from = nanos(self.looked.min(wall)) - span(late + SKEW);
         let to = nanos(wall) + span(SKEW);
         let buckets = from / (BUCKET_S * 1_000_000_000)..=to / (BUCKET_S * 1_000_000_000);
-        let partitions = buckets.flat_map(|bucket| (0..SHARDS as i32).map(move |shard| (shard, bucket)));
-        let reads: Vec<_> = partitions.map(|(shard, bucket)| cluster.notes(shard, bucket, from)).collect();
+        let reads: Vec<_> = buckets.map(|bucket| cluster.notes(bucket, from)).collect();
         let mut reads = stream::iter(reads).buffer_unordered(LOOKS);
         let mut failed = None;
         while let Some(notes) = reads.next().await {

@@ -76,7 +76,7 @@ impl Launch<'_> {
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=50",
             "-XX:+PerfDisableSharedMem",
-            // A node of a test lives for minutes: the second compiler takes more from two cores than it gives back.
+            // These nodes live for minutes: the second compiler takes more from a few cores than it gives back.
             "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
         ]);

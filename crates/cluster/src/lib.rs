@@ -78,9 +78,12 @@ impl Cluster {
             Plan::draw(options)?.write(&folder)?;
         }
         let cluster = Self::open(&folder)?.context("the plan that was just written is gone")?;
+        let runs = |member: &Member| member.is_node() && member.standing() == Standing::Running;
+        let beside = cluster.members.iter().any(runs);
         for member in cluster.members.iter().filter(|member| member.standing() != Standing::Running) {
             say(&format!("starting {}", member.describe()));
-            member.start(&cassandra::Launch { jars: &options.jars, plan: &cluster.plan, folder: &cluster.folder })?;
+            let launch = cassandra::Launch { jars: &options.jars, plan: &cluster.plan, folder: &cluster.folder };
+            member.start(&launch, beside)?;
             cluster.until(member, || member.answers())?;
         }
         say("waiting until all nodes see each other");

@@ -2,6 +2,7 @@
 //! command line, which names its folder, so that an id that went to another process is not mistaken for it.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -73,16 +74,22 @@ impl Member {
         self.folder.join("log")
     }
 
-    /// Starts it, detached: it outlives whoever starts it.
-    pub(crate) fn start(&self, launch: &Launch<'_>) -> Result<()> {
+    /// Starts it, detached: it outlives whoever starts it. `beside`: others are at work.
+    pub(crate) fn start(&self, launch: &Launch<'_>, beside: bool) -> Result<()> {
         std::fs::create_dir_all(&self.folder)?;
-        let command = match &self.kind {
+        let mut command = match &self.kind {
             Kind::Node { node, .. } => launch.node(node, &self.folder)?,
             Kind::Cache { address, .. } => memcached::command(*address, &self.folder),
         };
         let log = std::fs::File::create(self.log())?;
         let said = log.try_clone()?;
-        let id = spawn(alone(&command).stdin(Stdio::null()).stdout(log).stderr(said))?;
+        // In a group of its own, if not in a session: what a terminal interrupts is the command that started it.
+        if beside {
+            command = apart(&command);
+        } else {
+            command.process_group(0);
+        }
+        let id = spawn(command.stdin(Stdio::null()).stdout(log).stderr(said))?;
         std::fs::write(self.folder.join("pid"), id.to_string()).context("cannot note the process id")
     }
 
@@ -125,9 +132,9 @@ impl Member {
     }
 }
 
-/// `command` in a session of its own. What a terminal interrupts is the command that started it; and cores are shared out
-/// by session, so a node that starts gets on beside busy ones with many more threads.
-fn alone(command: &Command) -> Command {
+/// `command` in a session of its own. Cores are shared out by session first, so what starts beside nodes that are busy, with
+/// their hundreds of threads, gets on. The nodes do not need it among themselves, and answer later by it.
+fn apart(command: &Command) -> Command {
     let mut own = Command::new("setsid");
     own.arg(command.get_program()).args(command.get_args());
     if let Some(folder) = command.get_current_dir() {

@@ -128,7 +128,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::of_store(
         "store.hedge_ms",
         "75",
-        "After how long another node is asked for a chunk too; 0 for never",
+        "After how long another node is asked for a chunk too, or later where all are slow; 0 for never",
         |config| json!(config.store.hedge_ms),
     ),
     Key::of_store("store.memcached", "", "memcached zones, each with its servers", |config| {
@@ -140,7 +140,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::of_store(
         "store.feeds",
         "",
-        "Ops listeners of the nodes that publish, to hear of their commits at once and not within 200 ms",
+        "Ops listeners of the nodes that publish, to hear of their commits at once and not within half a second",
         |config| given(json!(config.store.feeds)),
     ),
     Key::of_tenant("tenants.NAME.auto_events", "true", "Whether the first upload to an unknown event creates it"),

@@ -361,11 +361,7 @@ impl Notes for Link {
         self.plain(WRITE, move |tables, now| tables.note(site, at, node, note, now)).await
     }
 
-    async fn notes(&self, shard: i32, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
-        // All of them lie in the first partition: more of them would only cost time.
-        if shard != 0 {
-            return Ok(Vec::new());
-        }
+    async fn notes(&self, bucket: i64, from: i64) -> Result<Vec<(Token, i64, Note)>, StoreError> {
         let (from, to) = (from.max(bucket * BUCKET), (bucket + 1) * BUCKET);
         let site = self.0.site;
         let read =
