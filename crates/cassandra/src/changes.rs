@@ -72,7 +72,7 @@ struct Open {
     due: Duration,
     /// From that look to the one after it.
     pause: Duration,
-    /// So much is known of it: when the last look began, or the one that has not shown the note yet.
+    /// Up to when it is known what became of it: the beginning of the last look, or of the one before the note was seen.
     known: Duration,
 }
 

@@ -57,8 +57,8 @@ use fence::Hold;
 /// The engine on Cassandra. Any number of processes may open the same keyspaces.
 ///
 /// Beyond the guarantees of [`Store`]: what one process was told is durable, every process of the datacentre can list
-/// and read at once (what stands at a start is what this process knows), and its listener hears of it within a second. The watermark is that of this process: what another
-/// one commits is told when it is seen, with its own stamp.
+/// and read at once, and its listener hears of it within a second; only what stands at a start is what this process knows.
+/// The watermark is that of this process: what another one commits is told when it is seen, with its own stamp.
 pub struct Cassandra {
     engine: Arc<Engine>,
     tending: tokio::task::JoinHandle<()>,

@@ -87,7 +87,8 @@ pub struct Options {
     /// Everything that a publish does, retries too: [`PUBLISH_BUDGET`]. Three quarters of it are for its chunks, a third
     /// for one attempt to record it; another attempt finds out what became of the one before.
     pub publish_budget: Duration,
-    /// How long a chunk may take before another node is asked too; `None` never asks another before the first fails.
+    /// How long a chunk may take before another node is asked too, or longer while all are slow; `None` never asks another
+    /// before the first fails.
     pub hedge: Option<Duration>,
     /// How often to look for what other processes have recorded.
     pub poll_every: Duration,

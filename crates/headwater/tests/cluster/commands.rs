@@ -12,9 +12,10 @@ use crate::support::server::binary;
 use crate::support::{Event, let_pass};
 
 /// Uploads that are torn, at most, until one has left a record without its chunks.
-const TRIES: u64 = 8;
-/// When a process dies after an upload began: about when its record is set.
-const DIES_AFTER: Duration = Duration::from_millis(150);
+const TRIES: u64 = 16;
+/// When a process dies after an upload began, each time so much later than before: between its record and its chunks lie
+/// 100 ms, and when its record is set depends on the machine.
+const DIES_LATER: Duration = Duration::from_millis(25);
 
 /// `headwater store ARGS`, its exit status and what it said.
 fn store(node: &Node, args: &[&str]) -> (Option<i32>, String) {
@@ -47,7 +48,7 @@ fn what_a_torn_upload_left_is_found_and_given_up() {
     for number in 1..=TRIES {
         let on = event.on(&node.server);
         let upload = std::thread::spawn(move || on.upload("b", number, "torn").try_send().map(|reply| reply.status));
-        let_pass(DIES_AFTER);
+        let_pass(DIES_LATER * (number + 1) as u32);
         node = node.kill_and_restart();
         let _ = upload.join().expect("no panic");
         let (status, said) = store(&node, &["check", "--json"]);
