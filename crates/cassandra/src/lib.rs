@@ -3,9 +3,9 @@
 //! process hears of the others' commits within a second. Nobody else knows Cassandra or memcached.
 //!
 //! The way of a publish: `publish` stages through `chunks`, notes what is coming (`changes`), sets the record (`rows`);
-//! `announce` tells index, live window and listener. Consistency, deadlines and hedges are chosen in `session`. `fence` makes
-//! choices hold on every node; `copies` says which of two datacentres' records counts; `survey` checks and repairs what lies
-//! in the cluster; `tables` is all that the engine asks of it.
+//! `announce` tells index, live window and listener. Consistency and deadlines are chosen in `session`, and `hedge` says when
+//! a second node is asked too. `fence` makes choices hold on every node; `copies` says which of two datacentres' records
+//! counts; `survey` checks and repairs what lies in the cluster; `tables` is all that the engine asks of it.
 
 mod announce;
 mod changes;

@@ -1,4 +1,5 @@
-//! The connection to the cluster and the profiles of its statements: consistency, deadlines, hedges. Quorums are local; the rest of the world gets its copies later.
+//! The connection to the cluster and the profiles of its statements: consistency, deadlines, hedges. Quorums are local; the
+//! rest of the world gets its copies later.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -1,6 +1,6 @@
-//! Faults that tests can build into the engine on Cassandra and into the origin, which share nothing else, to show that histories find them: into one simulated world,
-//! or by [`VARIABLE`] into a process. Must never reach a build that is no test's: there nothing is broken, and the compiler
-//! drops the question.
+//! Faults that tests can build into the engine on Cassandra and into the origin, which share nothing else, to show that
+//! histories find them: into one simulated world, or by [`VARIABLE`] into a process. Must never reach a build that is no
+//! test's: there nothing is broken, and the compiler drops the question.
 
 /// Names the fault of a process of a build for tests.
 pub const VARIABLE: &str = "HEADWATER_TEST_FAULT";

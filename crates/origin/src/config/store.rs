@@ -44,7 +44,7 @@ pub struct StoreConfig {
     pub keyspace: String,
     /// What a publish may take in all, retries too.
     pub publish_budget_ms: u64,
-    /// After how long another node is asked for a chunk too; 0 for never.
+    /// After how long another node is asked for a chunk too, or later where all are slow; 0 for never.
     pub hedge_ms: u64,
     /// memcached zones and the servers of each.
     pub memcached: BTreeMap<String, Vec<SocketAddr>>,

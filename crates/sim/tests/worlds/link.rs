@@ -24,8 +24,8 @@ use crate::time::Time;
 const RECORD: Duration = Duration::from_millis(666);
 const WRITE: Duration = Duration::from_millis(1500);
 const READ: Duration = Duration::from_secs(2);
-/// A read without an answer is sent again so often, to another node, each time after so long. Writes are too, but that
-/// would only make the worlds milder.
+/// A read without an answer is sent again so often, to another node, each time after so long, as the driver does. It does
+/// so with writes too; here they stay lost, which is harsher.
 const HEDGES: usize = 2;
 const HEDGE: Duration = Duration::from_millis(75);
 /// Less than the 12 s that there are: they would only make the worlds longer.
