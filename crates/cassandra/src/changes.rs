@@ -191,10 +191,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// For processes whose publishes take at most `budget`, of two datacentres if it `is_apart`; everything that was
-    /// committed before `now` is known, and what was noted before may still come.
-    pub(crate) fn new(budget: Duration, is_apart: bool, now: Timestamp) -> Self {
-        let looked = now.offset_nanos(-((budget + LINGER).as_nanos() as i128));
-        let (wide, last) = (Duration::ZERO, Duration::ZERO);
+    /// committed before `last`, when the wall clock said `wall`, is known, and what was noted before may still come.
+    pub(crate) fn new(budget: Duration, is_apart: bool, last: Duration, wall: Timestamp) -> Self {
+        let looked = wall.offset_nanos(-((budget + LINGER).as_nanos() as i128));
+        let wide = Duration::ZERO;
         Self { budget, is_apart, wide, last, looked, seen: HashMap::new(), open: Vec::new() }
     }
 

@@ -110,7 +110,7 @@ impl Engine {
     ) -> Result<Self, OpenError> {
         // What is committed while the records are read is noted from here on.
         let opened = clock.monotonic();
-        let watch = Watch::new(options.publish_budget, options.replication.len() > 1, clock.wall());
+        let watch = Watch::new(options.publish_budget, options.replication.len() > 1, opened, clock.wall());
         let (index, highest) = load(&*cluster, &options).await?;
         let window = Window::new(options.window_bytes);
         let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
