@@ -148,7 +148,7 @@ async fn run(
                 let (took, row) = publish(&store, length).await?;
                 publishes.push(took);
                 let started = Instant::now();
-                let read = store.read(&row, 0..row.size).await?;
+                let (read, _) = store.read(&row, 0..row.size).await?;
                 reads.push(started.elapsed());
                 ensure!(read.len() == length as u64, "a short read");
             }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use headwater_model::row::{Row, Version};
-use headwater_store::{Body, StoreError};
+use headwater_store::{Body, StoreError, Tier};
 
 use crate::error::{damaged, unavailable};
 use crate::options::CHUNKS_IN_FLIGHT;
@@ -42,8 +42,8 @@ pub trait Chunks: Send + Sync {
     /// Keeps `bytes` for `ttl_s` seconds, 0 for ever. Durable when it returns.
     async fn put(&self, chunk: Chunk, bytes: Bytes, ttl_s: i32) -> Result<(), StoreError>;
 
-    /// The bytes, `length` of them; `None` if there are none.
-    async fn get(&self, chunk: Chunk, length: usize, from: Source) -> Result<Option<Bytes>, StoreError>;
+    /// The bytes, `length` of them, and where they were; `None` if there are none.
+    async fn get(&self, chunk: Chunk, length: usize, from: Source) -> Result<Option<(Bytes, Tier)>, StoreError>;
 
     /// Removes them.
     async fn delete(&self, chunk: Chunk) -> Result<(), StoreError>;
@@ -61,26 +61,29 @@ pub(crate) async fn stage(chunks: &dyn Chunks, version: Version, body: &Body, tt
 }
 
 /// Reads the bytes of `row` and verifies them; `None` if a chunk is missing.
-pub(crate) async fn fetch(chunks: &dyn Chunks, row: &Row) -> Result<Option<Body>, StoreError> {
+pub(crate) async fn fetch(chunks: &dyn Chunks, row: &Row) -> Result<Option<(Body, Tier)>, StoreError> {
     match gather(chunks, row, Source::Nearest).await {
-        Ok(Some(body)) if body.digest() == row.digest => return Ok(Some(body)),
+        Ok(Some((body, tier))) if body.digest() == row.digest => return Ok(Some((body, tier))),
         Ok(Some(_)) => tracing::warn!(key = ?row.key, "cached chunks are damaged; they are read again"),
         Ok(None) | Err(_) => {}
     }
     match gather(chunks, row, Source::Durable).await? {
-        Some(body) if body.digest() != row.digest => Err(damaged("a body", "wrong checksum")),
-        body => Ok(body),
+        Some((body, _)) if body.digest() != row.digest => Err(damaged("a body", "wrong checksum")),
+        found => Ok(found),
     }
 }
 
-async fn gather(chunks: &dyn Chunks, row: &Row, from: Source) -> Result<Option<Body>, StoreError> {
+async fn gather(chunks: &dyn Chunks, row: &Row, from: Source) -> Result<Option<(Body, Tier)>, StoreError> {
     let gets = pieces(row.version, row.size).into_iter().map(|piece| {
         let length = (piece.to - piece.from) as usize;
         chunks.get(Chunk { version: row.version, part: piece.part }, length, from)
     });
-    let parts: Vec<Option<Bytes>> = stream::iter(gets).buffered(CHUNKS_IN_FLIGHT).try_collect().await?;
-    let parts: Option<Vec<Bytes>> = parts.into_iter().collect();
-    Ok(parts.map(Body::from).filter(|body| body.len() == row.size))
+    let parts: Vec<Option<(Bytes, Tier)>> = stream::iter(gets).buffered(CHUNKS_IN_FLIGHT).try_collect().await?;
+    let Some(parts) = parts.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let is_cached = parts.iter().all(|(_, tier)| *tier == Tier::Memcached);
+    let body = Body::from(parts.into_iter().map(|(bytes, _)| bytes).collect::<Vec<_>>());
+    let tier = if is_cached { Tier::Memcached } else { Tier::Store };
+    Ok((body.len() == row.size).then_some((body, tier)))
 }
 
 /// Removes the chunks of `length` bytes that were staged under `version`.
@@ -118,13 +121,13 @@ impl Chunks for Arc<Cluster> {
         result.map(drop).map_err(|error| unavailable("staging a chunk", error))
     }
 
-    async fn get(&self, chunk: Chunk, _length: usize, _from: Source) -> Result<Option<Bytes>, StoreError> {
+    async fn get(&self, chunk: Chunk, _length: usize, _from: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
         let values = (chunk.version.0.to_be_bytes(), chunk.part.cast_signed());
         let result = self.session.execute_unpaged(&self.statements.chunks.read, values).await;
         let result = result.map_err(|error| unavailable("reading a chunk", error))?;
         let rows = result.into_rows_result().map_err(|error| damaged("a chunk", error))?;
         let row = rows.maybe_first_row::<(Option<Bytes>,)>().map_err(|error| damaged("a chunk", error))?;
-        Ok(row.and_then(|(bytes,)| bytes))
+        Ok(row.and_then(|(bytes,)| Some((bytes?, Tier::Store))))
     }
 
     async fn delete(&self, chunk: Chunk) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use headwater_model::{Millis, Timestamp};
 use headwater_store::dvr::Dvr;
 use headwater_store::stamp::{Clock, Stamps};
 use headwater_store::window::Window;
-use headwater_store::{Body, Listener, StoreError};
+use headwater_store::{Body, Listener, StoreError, Tier};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -188,24 +188,24 @@ impl Engine {
     }
 
     /// The bytes of `row`: from the live window, else the DVR cache, else its chunks.
-    pub(crate) async fn read(&self, row: &Row) -> Result<Body, StoreError> {
+    pub(crate) async fn read(&self, row: &Row) -> Result<(Body, Tier), StoreError> {
         if let Some(body) = self.hot(row) {
-            return Ok(body);
+            return Ok((body, Tier::Memory));
         }
         if self.announcer.index.read().is_superseded(row) || !self.keeps(row) {
             return Err(StoreError::Gone);
         }
         if row.size == 0 {
-            return Ok(Body::default());
+            return Ok((Body::default(), Tier::Store));
         }
         self.dvr.get_or_read(slot(row), || self.fetch(row)).await
     }
 
-    async fn fetch(&self, row: &Row) -> Result<Body, StoreError> {
+    async fn fetch(&self, row: &Row) -> Result<(Body, Tier), StoreError> {
         let started = self.clock.monotonic();
         loop {
-            if let Some(body) = chunks::fetch(&*self.chunks, row).await? {
-                return Ok(body);
+            if let Some(found) = chunks::fetch(&*self.chunks, row).await? {
+                return Ok(found);
             }
             let stands = self.cluster.row(&Place::of(&row.key)).await?;
             let there = |stands: &Option<Row>| stands.as_ref().is_some_and(|one| one.is_same(row) && !is_removed(one));

@@ -41,7 +41,8 @@ impl Pace {
         Self { least, usual: AtomicU64::new(USUAL_MIN), clock: SystemClock::default(), sent }
     }
 
-    fn hedge_after(&self) -> Duration {
+    /// How long the first node has before another is asked.
+    pub(crate) fn hedge_after(&self) -> Duration {
         self.least.max(Duration::from_micros(self.usual.load(Ordering::Relaxed)) * SLOW)
     }
 

@@ -3,9 +3,10 @@
 //! process hears of the others' commits within a second. Nobody else knows Cassandra or memcached.
 //!
 //! The way of a publish: `publish` stages through `chunks`, notes what is coming (`changes`), sets the record (`rows`);
-//! `announce` tells index, live window and listener. Consistency and deadlines are chosen in `session`, and `hedge` says when
-//! a second node is asked too. `fence` makes choices hold on every node; `copies` says which of two datacentres' records
-//! counts; `survey` checks and repairs what lies in the cluster; `tables` is all that the engine asks of it.
+//! `announce` tells index, live window and listener. Consistency and deadlines are chosen in `session`; `hedge` says when a
+//! second node is asked too, `silence` which one is asked last. `fence` makes choices hold on every node; `copies` says
+//! which of two datacentres' records counts; `survey` checks and repairs what lies in the cluster; `tables` is all that the
+//! engine asks of it.
 
 mod announce;
 mod changes;
@@ -26,6 +27,7 @@ mod publish;
 mod rows;
 mod schema;
 mod session;
+mod silence;
 mod statements;
 pub mod survey;
 pub mod tables;
@@ -42,7 +44,7 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Keep, Key, Row};
 use headwater_model::{Pipeline, Region, Rendition, Timestamp};
 use headwater_store::stamp::Clock;
-use headwater_store::{Body, Caches, Listener, Notice, Published, Shared, Store, StoreError, Usage};
+use headwater_store::{Body, Caches, Listener, Notice, Published, Shared, Store, StoreError, Tier, Usage};
 use tokio::sync::broadcast;
 
 pub use engine::Parts;
@@ -153,8 +155,9 @@ impl Store for Cassandra {
         Ok(announcer.index.read().standing(event, recent, announcer.stamps.now()))
     }
 
-    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
-        Ok(self.engine.read(row).await?.slice(range))
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<(Body, Tier), StoreError> {
+        let (body, tier) = self.engine.read(row).await?;
+        Ok((body.slice(range), tier))
     }
 
     fn hot(&self, row: &Row) -> Option<Body> {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use headwater_store::StoreError;
 use headwater_store::stamp::Clock;
+use headwater_store::{StoreError, Tier};
 use tokio::sync::Semaphore;
 
 use crate::OpenError;
@@ -95,9 +95,9 @@ pub(crate) struct Cached<C> {
     counters: Arc<Counters>,
 }
 
-/// Chunks asked for at once, for each core: what a core copies while others are on their way. A question is answered or
-/// given up within the timeout, so whoever waits here waits for milliseconds.
-const ASKED_A_CORE: usize = 4;
+/// Chunks asked for at once, for each core: one that it copies and one on its way. A question is answered or given up
+/// within the timeout, so whoever waits here waits for milliseconds.
+const ASKED_A_CORE: usize = 2;
 
 impl<C> Cached<C> {
     /// Connects when there is something to ask: a server that is down is none of the engine's worries.
@@ -168,19 +168,19 @@ impl<C: Chunks> Chunks for Cached<C> {
         put
     }
 
-    async fn get(&self, chunk: Chunk, length: usize, from: Source) -> Result<Option<Bytes>, StoreError> {
+    async fn get(&self, chunk: Chunk, length: usize, from: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
         let key = key(chunk);
         if from == Source::Nearest
             && let Some(bytes) = self.cached(&key, length).await
         {
-            return Ok(Some(bytes));
+            return Ok(Some((bytes, Tier::Memcached)));
         }
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
-        let bytes = self.inner.get(chunk, length, from).await?;
-        if let Some(bytes) = &bytes {
+        let found = self.inner.get(chunk, length, from).await?;
+        if let Some((bytes, _)) = &found {
             self.fill(&key, bytes, FILLED_FOR_S).await;
         }
-        Ok(bytes)
+        Ok(found)
     }
 
     async fn delete(&self, chunk: Chunk) -> Result<(), StoreError> {

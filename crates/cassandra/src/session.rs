@@ -8,7 +8,7 @@ use std::time::Duration;
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::load_balancing::{DefaultPolicy, LoadBalancingPolicy};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 
@@ -17,6 +17,7 @@ use crate::hedge::Pace;
 use crate::options::{CONNECT_BUDGET, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
 use crate::place::Sites;
 use crate::schema::{self, Names};
+use crate::silence::{Silence, SilentLast};
 use crate::statements::Statements;
 
 /// How often to look whether all nodes have the same schema.
@@ -78,10 +79,15 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    fn new(options: &Options, deadline: Duration, pace: Option<Pace>) -> Self {
+    fn new(options: &Options, deadline: Duration, pace: Option<Pace>, silence: &Arc<Silence>) -> Self {
+        let mut profile = base(options).to_builder().request_timeout(Some(deadline));
         let pace = pace.map(Arc::new);
-        let hedge = pace.clone().map(|pace| pace as _);
-        let profile = base(options).to_builder().request_timeout(Some(deadline)).speculative_execution_policy(hedge);
+        if let Some(pace) = &pace {
+            let order = SilentLast { order: nodes(options), silence: Arc::clone(silence), pace: Arc::clone(pace) };
+            profile = profile
+                .speculative_execution_policy(Some(Arc::clone(pace) as _))
+                .load_balancing_policy(Arc::new(order));
+        }
         Self { handle: profile.build().into_handle(), pace }
     }
 
@@ -107,28 +113,31 @@ impl Profiles {
     pub(crate) fn new(options: &Options) -> Self {
         let hedges = Arc::<AtomicU64>::default();
         let pace = |least: Duration| options.hedge.map(|hedge| Pace::new(hedge.max(least), Arc::clone(&hedges)));
-        let always = Duration::ZERO;
+        let (always, silence) = (Duration::ZERO, &Arc::default());
         Self {
-            record: Profile::new(options, options.record_attempt(), pace(RECORD_HEDGE)),
-            write: Profile::new(options, options.stage_budget(), pace(always)),
-            read: Profile::new(options, READ_BUDGET, pace(always)),
-            scan: Profile::new(options, SCAN_PAGE_BUDGET, None),
+            record: Profile::new(options, options.record_attempt(), pace(RECORD_HEDGE), silence),
+            write: Profile::new(options, options.stage_budget(), pace(always), silence),
+            read: Profile::new(options, READ_BUDGET, pace(always), silence),
+            scan: Profile::new(options, SCAN_PAGE_BUDGET, None, silence),
             hedges,
         }
     }
 }
 
-fn base(options: &Options) -> ExecutionProfile {
-    // Never another datacentre: what is acked there is not readable here.
-    let nodes = DefaultPolicy::builder()
+/// Never another datacentre: what is acked there is not readable here.
+fn nodes(options: &Options) -> Arc<dyn LoadBalancingPolicy> {
+    DefaultPolicy::builder()
         .prefer_datacenter(options.datacentre.clone())
         .permit_dc_failover(false)
         .token_aware(true)
-        .build();
+        .build()
+}
+
+fn base(options: &Options) -> ExecutionProfile {
     ExecutionProfile::builder()
         .consistency(Consistency::LocalQuorum)
         .serial_consistency(Some(SerialConsistency::LocalSerial))
-        .load_balancing_policy(nodes)
+        .load_balancing_policy(nodes(options))
         .request_timeout(Some(CONNECT_BUDGET))
         .build()
 }

@@ -42,10 +42,15 @@ const OPENS: [&str; 16] = [
     "jdk.management/com.sun.management.internal",
 ];
 
+/// The lag is the default's: of a period of 1 s alone follows that writes stop once a sync has taken half a second more.
+const PERIODIC: &str = "commitlog_sync: periodic
+commitlog_sync_period: 1000ms
+periodic_commitlog_sync_lag_block: 15000ms";
+
 /// When an acked write is on a node's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommitLog {
-    /// Up to a second after the ack: Cassandra's own default, with a shorter period.
+    /// About a second after the ack, 15 s where the disk does not keep up: Cassandra's own default, with a shorter period.
     Periodic,
     /// Before the ack, with all that came within 5 ms.
     Group,
@@ -109,9 +114,10 @@ impl Launch<'_> {
         let data = data.display();
         let seed = nodes.first().map_or(address, |seed| seed.address);
         let sync = match self.plan.commit_log {
-            CommitLog::Periodic => "commitlog_sync: periodic\ncommitlog_sync_period: 1000ms",
+            CommitLog::Periodic => PERIODIC,
             CommitLog::Group => "commitlog_sync: group\ncommitlog_sync_group_window: 5ms",
         };
+        // Tables are synced little by little: what the kernel writes at once keeps the commit log from the disk for seconds.
         format!(
             "cluster_name: headwater
 num_tokens: 16
@@ -123,7 +129,9 @@ hints_directory: {data}/hints
 cdc_raw_directory: {data}/cdc_raw
 {sync}
 commitlog_segment_size: 16MiB
-commitlog_total_space: 128MiB
+commitlog_total_space: 256MiB
+trickle_fsync: true
+trickle_fsync_interval: 4MiB
 listen_address: {address}
 rpc_address: {address}
 native_transport_port: {cql_port}
@@ -135,10 +143,11 @@ seed_provider:
 auto_bootstrap: false
 auto_snapshot: false
 paxos_variant: v2
-# Chunks off the heap: collecting garbage need not copy them.
+# Chunks off the heap: collecting garbage need not copy them. Half of the space is flushed at once, to be compacted rarely.
 memtable_allocation_type: offheap_buffers
 memtable_heap_space: 64MiB
-memtable_offheap_space: 128MiB
+memtable_offheap_space: 256MiB
+memtable_flush_writers: 1
 # Three nodes share a few cores: what is compacted at full speed is what uploads wait for.
 compaction_throughput: 16MiB/s
 key_cache_size: 8MiB

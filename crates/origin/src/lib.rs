@@ -332,7 +332,7 @@ async fn learn(
     row: &headwater_model::Row,
 ) {
     match store.read(row, 0..row.size).await {
-        Ok(body) => {
+        Ok((body, _)) => {
             let source = headwater_media::source::Pieces::new(body.chunks());
             if let Ok(facts) = headwater_media::init::Init::read(&source) {
                 live.tail_or_new(rendition).learn(row, &Arc::new(facts));

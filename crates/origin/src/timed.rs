@@ -9,7 +9,7 @@ use headwater_model::event::Entry;
 use headwater_model::row::{Claim, EventId, Key, Row};
 use headwater_model::{Rendition, Timestamp};
 use headwater_store::stamp::Clock;
-use headwater_store::{Body, Caches, Published, Shared, Store, StoreError, Usage, Volume};
+use headwater_store::{Body, Caches, Published, Shared, Store, StoreError, Tier, Usage, Volume};
 use metrics::Histogram;
 
 use crate::metrics::Metrics;
@@ -76,7 +76,7 @@ impl Store for Timed {
         self.timed(Op::Standing, self.inner.standing(event, recent)).await
     }
 
-    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<(Body, Tier), StoreError> {
         self.timed(Op::Read, self.inner.read(row, range)).await
     }
 

@@ -24,7 +24,7 @@ pub use removal::{of_a_removed_segment_nothing_but_its_first_stamp_stays, usage_
 pub use sample::{EVENT, body, claim, defective, event, init, loose, segment};
 
 use crate::slab::Body;
-use crate::{Listener, Notice, Published, Store, StoreError};
+use crate::{Listener, Notice, Published, Store, StoreError, Tier};
 
 /// A listener that remembers everything.
 #[derive(Default)]
@@ -117,7 +117,7 @@ impl Subject {
     }
 
     async fn read(&self, row: &Row) -> Body {
-        self.store.read(row, 0..row.size).await.expect("a stored row can be read")
+        self.store.read(row, 0..row.size).await.expect("a stored row can be read").0
     }
 
     /// The rows of a rendition once they are those that were announced.
@@ -160,7 +160,7 @@ pub async fn ranges_are_cut_from_the_same_bytes(subject: Subject) {
     let body = body(1, 200_000);
     let row = subject.stored(segment("v", 1, "a"), &body).await;
     for range in [0..1, 0..200_000, 65_535..65_537, 199_999..200_000, 5..5] {
-        let read = subject.store.read(&row, range.clone()).await.expect("a range can be read");
+        let (read, _) = subject.store.read(&row, range.clone()).await.expect("a range can be read");
         assert_eq!(read.to_bytes(), body.slice(range.clone()).to_bytes(), "{range:?}");
     }
 }
@@ -170,7 +170,8 @@ pub async fn hot_bodies_agree_with_reads(subject: Subject) {
     for number in 0..20 {
         let row = subject.stored(segment("v", number, "a"), &body(number, 50_000)).await;
         if let Some(hot) = subject.store.hot(&row) {
-            assert_eq!(hot.to_bytes(), subject.read(&row).await.to_bytes());
+            let (read, tier) = subject.store.read(&row, 0..row.size).await.expect("what is hot can be read");
+            assert_eq!((read.to_bytes(), tier), (hot.to_bytes(), Tier::Memory));
         }
     }
 }
@@ -203,7 +204,7 @@ pub async fn a_defective_segment_is_replaced_and_keeps_its_first_stamp(subject: 
     assert_eq!(subject.all_rows("v").await, std::slice::from_ref(&row));
     assert_eq!(subject.read(&row).await.to_bytes(), good.to_bytes());
     match subject.store.read(&was, 0..was.size).await {
-        Ok(read) => assert_eq!(read.to_bytes(), bad.to_bytes(), "a version is never other bytes"),
+        Ok((read, _)) => assert_eq!(read.to_bytes(), bad.to_bytes(), "a version is never other bytes"),
         Err(error) => assert_eq!(error, StoreError::Gone),
     }
 }
@@ -306,7 +307,7 @@ pub async fn an_event_that_is_gone_takes_its_rows_along(subject: Subject) {
     assert_eq!(subject.store.entries().await, Ok(vec![gone]));
     assert_eq!(subject.all_rows("v").await, []);
     assert_eq!(subject.store.standing(EVENT, 9).await, Ok(vec![]));
-    if let Ok(read) = subject.store.read(&row, 0..row.size).await {
+    if let Ok((read, _)) = subject.store.read(&row, 0..row.size).await {
         assert_eq!(read.to_bytes(), bytes.to_bytes(), "a version is never other bytes");
     }
     let again = event(EventId(9), "game", counters);

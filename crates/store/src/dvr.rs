@@ -8,8 +8,8 @@ use headwater_model::Timestamp;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::StoreError;
 use crate::slab::Body;
+use crate::{StoreError, Tier};
 
 /// A shard must have room for the largest objects there are (contract §4: 64 MiB), or they would never be kept.
 const SHARD_BYTES_MIN: u64 = 256 << 20;
@@ -62,20 +62,24 @@ impl Dvr {
         Some(body)
     }
 
-    /// The body stamped `stamp`; `read` fetches it unless it is here or on its way.
+    /// The body stamped `stamp`; `read` fetches it unless it is here or on its way, and tells from where.
     ///
     /// # Errors
     /// Those of `read`.
-    pub async fn get_or_read<F>(&self, stamp: Timestamp, read: impl FnOnce() -> F) -> Result<Body, StoreError>
+    pub async fn get_or_read<F>(&self, stamp: Timestamp, read: impl FnOnce() -> F) -> Result<(Body, Tier), StoreError>
     where
-        F: Future<Output = Result<Body, StoreError>>,
+        F: Future<Output = Result<(Body, Tier), StoreError>>,
     {
         self.lookups.fetch_add(1, Ordering::Relaxed);
+        let mut tier = Tier::Memory;
         let read = async {
             self.misses.fetch_add(1, Ordering::Relaxed);
-            read().await
+            let body;
+            (body, tier) = read().await?;
+            Ok(body)
         };
-        self.cache.get_or_insert_async(&stamp, read).await
+        let body = self.cache.get_or_insert_async(&stamp, read).await?;
+        Ok((body, tier))
     }
 
     /// Lookups that this cache answered, and those that read the disk.
@@ -101,9 +105,9 @@ mod tests {
     #[tokio::test]
     async fn only_the_first_lookup_of_a_body_reads_it() {
         let dvr = Dvr::new(1 << 20);
-        for _ in 0..3 {
-            let read = || async { Ok(Body::from(Bytes::from_static(b"media"))) };
-            dvr.get_or_read(Timestamp::from_millis(1), read).await.unwrap();
+        for tier in [Tier::Store, Tier::Memory, Tier::Memory] {
+            let read = || async { Ok((Body::from(Bytes::from_static(b"media")), Tier::Store)) };
+            assert_eq!(dvr.get_or_read(Timestamp::from_millis(1), read).await.unwrap().1, tier);
         }
         assert_eq!(dvr.lookups(), (2, 1));
         assert!(dvr.get(Timestamp::from_millis(1)).is_some() && dvr.get(Timestamp::from_millis(2)).is_none());

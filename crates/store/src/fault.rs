@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::slab::Body;
 use crate::stamp::Clock;
-use crate::{Caches, Published, Shared, Store, StoreError, Usage, Volume};
+use crate::{Caches, Published, Shared, Store, StoreError, Tier, Usage, Volume};
 
 /// What happens to calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Store for Faulty {
         self.through(Calls::Lists, self.inner.standing(event, recent)).await
     }
 
-    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<(Body, Tier), StoreError> {
         self.through(Calls::Reads, self.inner.read(row, range)).await
     }
 

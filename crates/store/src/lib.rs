@@ -66,6 +66,17 @@ pub enum StoreError {
     },
 }
 
+/// Where the bytes that a read gives were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// In this process, or on their way to another reader in it.
+    Memory,
+    /// In memcached, all of them.
+    Memcached,
+    /// In the engine: on its disk or its cluster's.
+    Store,
+}
+
 /// What an engine's caches of media hold, and how often they were asked since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caches {
@@ -178,8 +189,8 @@ pub trait Store: Send + Sync {
     /// rendition the records of its last `recent` segment numbers.
     async fn standing(&self, event: EventId, recent: usize) -> Result<Vec<Row>, StoreError>;
 
-    /// The bytes of a record, `range` of them (within `0..row.size`), verified.
-    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError>;
+    /// The bytes of a record, `range` of them (within `0..row.size`), verified, and where they were.
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<(Body, Tier), StoreError>;
 
     /// The bytes of a record if they are in memory, the live edge above all: without waiting, and at no cost to what
     /// lies behind it.

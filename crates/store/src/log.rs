@@ -54,7 +54,7 @@ use crate::dvr::Dvr;
 use crate::slab::Body;
 use crate::stamp::{Clock, Stamps};
 use crate::window::Window;
-use crate::{Caches, Listener, Published, Store, StoreError, Usage, Volume};
+use crate::{Caches, Listener, Published, Store, StoreError, Tier, Usage, Volume};
 use index::{Expiry, Index};
 use plan::Work;
 use queue::Queue;
@@ -340,7 +340,7 @@ impl Store for Log {
         self.shared.when_loaded(ask).await
     }
 
-    async fn read(&self, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
+    async fn read(&self, row: &Row, range: Range<u64>) -> Result<(Body, Tier), StoreError> {
         self.shared.read(row, range).await
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use headwater_model::Timestamp;
 use headwater_model::row::{Row, Version};
-use headwater_store::StoreError;
 use headwater_store::log::survey::Amount;
+use headwater_store::{Body, StoreError};
 
 use super::report::{Case, Report};
 use super::{Lives, Survey, before};
@@ -279,7 +279,7 @@ impl Survey {
     }
 
     /// The bytes of `row`, past memcached, verified; `None` if a chunk is missing.
-    pub(super) async fn payload(&self, row: &Row) -> Result<Option<headwater_store::Body>, StoreError> {
+    pub(super) async fn payload(&self, row: &Row) -> Result<Option<Body>, StoreError> {
         let mut tries = 1;
         loop {
             match chunks::fetch(&self.cluster, row).await {
@@ -287,7 +287,7 @@ impl Survey {
                     tracing::warn!(error, "a payload cannot be read yet; trying again");
                     tries += 1;
                 }
-                answer => return answer,
+                answer => return Ok(answer?.map(|(body, _)| body)),
             }
         }
     }

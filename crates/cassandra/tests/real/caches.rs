@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use headwater_cassandra::{Options, memcached};
 use headwater_model::row::Row;
 use headwater_store::conformance::{self, Heard, body, claim, loose, segment};
-use headwater_store::{Published, Store};
+use headwater_store::{Published, Store, Tier};
 
 use crate::support::{cluster, fresh, open, restart};
 
@@ -32,11 +32,15 @@ async fn stored(store: &dyn Store, number: u64, length: usize) -> Row {
     }
 }
 
-async fn read_all(store: &dyn Store, rows: &[Row]) {
+/// From where each of them came.
+async fn read_all(store: &dyn Store, rows: &[Row]) -> Vec<Tier> {
+    let mut tiers = Vec::new();
     for (number, row) in rows.iter().enumerate() {
-        let read = store.read(row, 0..row.size).await.expect("a stored row can be read");
+        let (read, tier) = store.read(row, 0..row.size).await.expect("a stored row can be read");
         assert_eq!(read.to_bytes(), body(number as u64, row.size as usize).to_bytes());
+        tiers.push(tier);
     }
+    tiers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,13 +64,13 @@ async fn reads_come_from_the_own_zone_then_from_another_then_from_the_cluster() 
         rows.push(stored(&*store, number, 700_000).await);
     }
     let chunks = 10 * 700_000_u64.div_ceil(Options::new([""; 0], "dc1").chunk_size.bytes());
-    read_all(&*store, &rows).await;
+    assert_eq!(read_all(&*store, &rows).await, [Tier::Memcached; 10]);
     assert_eq!((store.memcached().own_hits, store.memcached().misses), (chunks, 0), "{:?}", store.memcached());
     both("a1", "a2", |server| cluster().kill(server));
-    read_all(&*store, &rows).await;
+    assert_eq!(read_all(&*store, &rows).await, [Tier::Memcached; 10]);
     assert_eq!((store.memcached().other_hits, store.memcached().misses), (chunks, 0), "{:?}", store.memcached());
     both("b1", "b2", |server| cluster().kill(server));
-    read_all(&*store, &rows).await;
+    assert_eq!(read_all(&*store, &rows).await, [Tier::Store; 10]);
     assert_eq!(store.memcached().misses, chunks, "{:?}", store.memcached());
     rows.push(stored(&*store, 10, 300_000).await);
     restart();
@@ -138,6 +142,7 @@ fn count(server: std::net::SocketAddr) -> u64 {
 fn ask(server: std::net::SocketAddr, question: &str, end: &str) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(server).expect("a server that runs");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a timeout can be set");
     stream.write_all(question.as_bytes()).expect("a question can be asked");
     let (mut said, mut buffer) = (String::new(), [0; 4096]);
     while !said.contains(end) {

@@ -22,7 +22,7 @@ async fn publish(store: &dyn Store, number: u64) -> Result<Row, StoreError> {
 
 async fn check(store: &dyn Store, rows: &[Row]) {
     for (number, row) in rows.iter().enumerate() {
-        let read = store.read(row, 0..row.size).await.unwrap_or_else(|error| panic!("{number}: {error}"));
+        let (read, _) = store.read(row, 0..row.size).await.unwrap_or_else(|error| panic!("{number}: {error}"));
         assert_eq!(read.to_bytes(), body(number as u64, 150_000).to_bytes());
     }
 }

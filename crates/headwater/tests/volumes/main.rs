@@ -119,7 +119,7 @@ fn before_the_volume_is_full_the_oldest_media_goes() {
         let newest = &rows[rows.len() - 30..];
         for (row, number) in newest.iter().zip(226..) {
             assert_eq!(row.key, segment("v", number, "a"));
-            let read = runtime.block_on(log.read(row, 0..row.size)).expect("bytes");
+            let (read, _) = runtime.block_on(log.read(row, 0..row.size)).expect("bytes");
             assert!(read.to_bytes() == body(number, MIB).to_bytes());
         }
         assert!(log.stats().early_bytes > 100 << 20, "{:?}", log.stats());

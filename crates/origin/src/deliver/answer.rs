@@ -16,7 +16,7 @@ use headwater_model::decision::Ttl;
 use headwater_model::event::Event;
 use headwater_model::row::{Key, Object, Row};
 use headwater_model::{Outcome, Pipeline};
-use headwater_store::{Body, StoreError};
+use headwater_store::{Body, StoreError, Tier};
 use headwater_wire::{Outbound, Response};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -53,8 +53,8 @@ pub struct Answer {
 struct Media {
     row: Candidate,
     body: Body,
-    /// `memory` or `store`, for `Cache-Status`.
-    source: &'static str,
+    /// Where the bytes were, for `Cache-Status`.
+    tier: Tier,
     /// What the rendition's init segment says it is.
     kind: Option<TrackKind>,
 }
@@ -71,7 +71,7 @@ pub enum ReadError {
 }
 
 /// Reads from the store if `class` is admitted, and tells the admission how long it took.
-async fn read(origin: &Origin, row: &Row, class: Class) -> Result<Body, ReadError> {
+async fn read(origin: &Origin, row: &Row, class: Class) -> Result<(Body, Tier), ReadError> {
     let started = origin.clock.monotonic();
     let permit = origin.admission.admit(class, row.size, started).map_err(ReadError::Refused)?;
     let body = origin.store.read(row, 0..row.size).await;
@@ -104,19 +104,19 @@ impl Answer {
         method: &Method,
         class: Class,
     ) -> Result<Self, ReadError> {
-        let (body, source) = match origin.store.hot(&row) {
-            Some(body) => (body, "memory"),
-            None if method == Method::HEAD => (Body::default(), "store"),
-            None => (read(origin, &row, class).await?, "store"),
+        let (body, tier) = match origin.store.hot(&row) {
+            Some(body) => (body, Tier::Memory),
+            None if method == Method::HEAD => (Body::default(), Tier::Store),
+            None => read(origin, &row, class).await?,
         };
-        let media = Some(Media { row, body, source, kind: None });
+        let media = Some(Media { row, body, tier, kind: None });
         Ok(Self { outcome, class, freshness, media, flight: None, json: None, event: None, subject: None })
     }
 
     /// The choice of a segment, for ever, with its bytes that are in memory.
     #[must_use]
     pub fn hit(row: Candidate, body: Body, kind: Option<TrackKind>, class: Class) -> Self {
-        let media = Some(Media { row, body, source: "memory", kind });
+        let media = Some(Media { row, body, tier: Tier::Memory, kind });
         let (outcome, freshness) = (Outcome::Hit, Freshness::Immutable);
         Self { outcome, class, freshness, media, flight: None, json: None, event: None, subject: None }
     }
@@ -201,7 +201,7 @@ impl Answer {
     fn ready(&self, spent: Duration) -> Option<HeaderMap> {
         let is_common = self.outcome == Outcome::Hit && self.freshness == Freshness::Immutable;
         let (Some(media), Some(event), true) = (&self.media, &self.event, is_common) else { return None };
-        if media.source != "memory" {
+        if media.tier != Tier::Memory {
             return None;
         }
         let ready = media.row.told().ready(event.rev, media.kind, || self.headers(Duration::ZERO));
@@ -293,9 +293,12 @@ fn describe(headers: &mut HeaderMap, media: &Media) {
     if let Some(segment) = &told.segment {
         headers.insert(SEGMENT, segment.clone());
     }
-    let source =
-        if media.source == "memory" { "headwater; hit; detail=memory" } else { "headwater; hit; detail=store" };
-    headers.insert(CACHE_STATUS, HeaderValue::from_static(source));
+    let status = match media.tier {
+        Tier::Memory => "headwater; hit; detail=memory",
+        Tier::Memcached => "headwater; hit; detail=memcached",
+        Tier::Store => "headwater; hit; detail=store",
+    };
+    headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

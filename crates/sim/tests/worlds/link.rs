@@ -14,7 +14,7 @@ use headwater_cassandra::tables::{
 use headwater_model::event::Entry;
 use headwater_model::row::{EventId, Object, Row};
 use headwater_model::{EventName, Rendition, Tenant, Timestamp};
-use headwater_store::StoreError;
+use headwater_store::{StoreError, Tier};
 use parking_lot::Mutex;
 
 use crate::cluster::{Tables, until};
@@ -381,9 +381,10 @@ impl Chunks for Link {
         self.plain(WRITE, move |tables, now| tables.put_chunk(site, chunk, (bytes, until(ttl_s, now)), now)).await
     }
 
-    async fn get(&self, chunk: Chunk, _: usize, _: Source) -> Result<Option<Bytes>, StoreError> {
+    async fn get(&self, chunk: Chunk, _: usize, _: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
         let site = self.0.site;
-        self.plain(READ, move |tables, now| tables.chunk(site, chunk, now)).await
+        let bytes = self.plain(READ, move |tables, now| tables.chunk(site, chunk, now)).await?;
+        Ok(bytes.map(|bytes| (bytes, Tier::Store)))
     }
 
     async fn delete(&self, chunk: Chunk) -> Result<(), StoreError> {

@@ -12,9 +12,9 @@ use super::broken::{Fault, broken};
 use super::bucket::Stored;
 use super::format::{Record, file_name};
 use super::{Shared, index};
-use crate::StoreError;
 use crate::disk::Disk;
 use crate::slab::Body;
+use crate::{StoreError, Tier};
 
 /// Reads and verifies the payload of `stored`; `InvalidData` if the bytes are wrong.
 pub(super) fn payload(disk: &dyn Disk, stored: &Stored) -> io::Result<Body> {
@@ -39,25 +39,25 @@ impl Shared {
     }
 
     /// The bytes of `row`: from the live window, else the DVR cache, else the disk.
-    pub(super) async fn read(self: &Arc<Self>, row: &Row, range: Range<u64>) -> Result<Body, StoreError> {
+    pub(super) async fn read(self: &Arc<Self>, row: &Row, range: Range<u64>) -> Result<(Body, Tier), StoreError> {
         if let Some(body) = self.hot(row) {
-            return Ok(body.slice(range));
+            return Ok((body.slice(range), Tier::Memory));
         }
         self.have(&row.key).await?;
         if row.size == 0 {
-            return self.locate(row).map(|_| Body::default()).ok_or(StoreError::Gone);
+            return self.locate(row).map(|_| (Body::default(), Tier::Store)).ok_or(StoreError::Gone);
         }
-        let body = self.dvr.get_or_read(row.published, || self.read_from_disk(row)).await?;
-        Ok(body.slice(range))
+        let (body, tier) = self.dvr.get_or_read(row.published, || self.read_from_disk(row)).await?;
+        Ok((body.slice(range), tier))
     }
 
-    async fn read_from_disk(self: &Arc<Self>, row: &Row) -> Result<Body, StoreError> {
+    async fn read_from_disk(self: &Arc<Self>, row: &Row) -> Result<(Body, Tier), StoreError> {
         loop {
             let stored = self.locate(row).ok_or(StoreError::Gone)?;
             let (disk, reading) = (Arc::clone(&self.disk), Arc::clone(&stored));
             let read = tokio::task::spawn_blocking(move || payload(&*disk, &reading)).await;
             let error = match read {
-                Ok(Ok(body)) => return Ok(body),
+                Ok(Ok(body)) => return Ok((body, Tier::Store)),
                 Ok(Err(error)) => error,
                 Err(stopped) => io::Error::other(stopped),
             };

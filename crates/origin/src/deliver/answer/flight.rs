@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headwater_model::Outcome;
 use headwater_model::decision::Ttl;
-use headwater_store::Body;
+use headwater_store::{Body, Tier};
 use headwater_wire::Response;
 use http::header;
 
@@ -18,7 +18,7 @@ impl Answer {
     pub fn following(flight: Arc<Flight>, outcome: Outcome, ttl: Ttl) -> Self {
         let outcome = if flight.row.defects.is_empty() { outcome } else { Outcome::Defective };
         let row = Candidate::alone(flight.row.clone());
-        let media = Some(Media { row, body: Body::default(), source: "memory", kind: None });
+        let media = Some(Media { row, body: Body::default(), tier: Tier::Memory, kind: None });
         let freshness = Freshness::PublicFor(ttl);
         Self { freshness, media, flight: Some(flight), ..Self::refusal(outcome, ttl) }
     }

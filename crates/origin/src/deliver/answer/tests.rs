@@ -10,7 +10,7 @@ fn answer(headers: &[(&'static str, &str)], method: Method) -> Response {
     let media = Some(Media {
         row: Candidate::alone(row),
         body: Body::from(bytes::Bytes::from_static(b"0123456789")),
-        source: "memory",
+        tier: Tier::Memory,
         kind: None,
     });
     let answer = Answer {

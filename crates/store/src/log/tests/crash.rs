@@ -559,7 +559,7 @@ impl World {
 
     fn read(&self, log: &Arc<Log>, row: &Row) -> Result<Body, StoreError> {
         if self.whole_way {
-            return block_on(log.read(row, 0..row.size));
+            return block_on(log.read(row, 0..row.size)).map(|(body, _)| body);
         }
         if let Some(body) = log.shared.hot(row) {
             return Ok(body);

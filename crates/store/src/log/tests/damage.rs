@@ -185,7 +185,7 @@ async fn found(log: &Log, records: &[Arc<Stored>], bodies: &BTreeMap<u128, Body>
     for stored in records {
         all.push(match &stored.record {
             Record::Row(row) if rows.contains(row) => match log.read(row, 0..row.size).await {
-                Ok(read) if read.to_bytes() == bodies[&row.digest.0].to_bytes() => Found::Right,
+                Ok((read, _)) if read.to_bytes() == bodies[&row.digest.0].to_bytes() => Found::Right,
                 Err(StoreError::Damaged(_)) => Found::Refused,
                 other => panic!("{other:?} for {row:?}"),
             },

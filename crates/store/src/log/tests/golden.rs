@@ -64,7 +64,7 @@ impl Sample {
         let rows = self.log.standing(EVENT, 10).await.unwrap();
         assert_eq!(rows.len(), 2, "{rows:?}");
         for (row, payload) in rows.iter().map(|row| (row, if row.size == 4 { &small } else { &large })) {
-            assert_eq!(self.log.read(row, 0..row.size).await.unwrap().to_bytes(), payload.to_bytes());
+            assert_eq!(self.log.read(row, 0..row.size).await.unwrap().0.to_bytes(), payload.to_bytes());
         }
         assert_eq!(self.log.entries().await.unwrap(), [entry()]);
     }
