@@ -13,6 +13,7 @@ use headwater_store::{Body, StoreError, Tier};
 use crate::error::{damaged, unavailable};
 use crate::options::CHUNKS_IN_FLIGHT;
 use crate::session::Cluster;
+use crate::statements::Chunks as Statements;
 use crate::version;
 
 /// Chunks live this much longer than their record, whose time runs from its commit.
@@ -34,6 +35,8 @@ pub enum Source {
     Nearest,
     /// Where it is durable.
     Durable,
+    /// Where it is durable, in whichever datacentre. What is found is put back where it is missing.
+    Everywhere,
 }
 
 /// Where chunks are kept.
@@ -67,7 +70,16 @@ pub(crate) async fn fetch(chunks: &dyn Chunks, row: &Row) -> Result<Option<(Body
         Ok(Some(_)) => tracing::warn!(key = ?row.key, "cached chunks are damaged; they are read again"),
         Ok(None) | Err(_) => {}
     }
-    match gather(chunks, row, Source::Durable).await? {
+    verified(gather(chunks, row, Source::Durable).await?, row)
+}
+
+/// The same, of what the nodes here have not got: it is on its way, or died with them before it was on their disks.
+pub(crate) async fn fetch_far(chunks: &dyn Chunks, row: &Row) -> Result<Option<(Body, Tier)>, StoreError> {
+    verified(gather(chunks, row, Source::Everywhere).await?, row)
+}
+
+fn verified(found: Option<(Body, Tier)>, row: &Row) -> Result<Option<(Body, Tier)>, StoreError> {
+    match found {
         Some((body, _)) if body.digest() != row.digest => Err(damaged("a body", "wrong checksum")),
         found => Ok(found),
     }
@@ -121,9 +133,11 @@ impl Chunks for Arc<Cluster> {
         result.map(drop).map_err(|error| unavailable("staging a chunk", error))
     }
 
-    async fn get(&self, chunk: Chunk, _length: usize, _from: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
+    async fn get(&self, chunk: Chunk, _length: usize, from: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
         let values = (chunk.version.0.to_be_bytes(), chunk.part.cast_signed());
-        let result = self.session.execute_unpaged(&self.statements.chunks.read, values).await;
+        let Statements { read, read_far, .. } = &self.statements.chunks;
+        let read = if from == Source::Everywhere { read_far } else { read };
+        let result = self.session.execute_unpaged(read, values).await;
         let result = result.map_err(|error| unavailable("reading a chunk", error))?;
         let rows = result.into_rows_result().map_err(|error| damaged("a chunk", error))?;
         let row = rows.maybe_first_row::<(Option<Bytes>,)>().map_err(|error| damaged("a chunk", error))?;

@@ -207,6 +207,11 @@ impl Engine {
             if let Some(found) = chunks::fetch(&*self.chunks, row).await? {
                 return Ok(found);
             }
+            // A datacentre that died whole has lost what was not on its disks yet, and the other one has it.
+            if let Ok(Some(found)) = chunks::fetch_far(&*self.chunks, row).await {
+                tracing::debug!(key = ?row.key, "chunks were missing here and came from the other datacentre");
+                return Ok(found);
+            }
             let stands = self.cluster.row(&Place::of(&row.key)).await?;
             let there = |stands: &Option<Row>| stands.as_ref().is_some_and(|one| one.is_same(row) && !is_removed(one));
             if there(&stands.own) {

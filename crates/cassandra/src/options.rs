@@ -30,9 +30,9 @@ pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(3);
 pub(crate) const CONNECT_BUDGET: Duration = Duration::from_secs(10);
 /// One page of the scan at start: longer than Cassandra's own 10 s for ranges, so that its answer tells what is wrong.
 pub(crate) const SCAN_PAGE_BUDGET: Duration = Duration::from_secs(12);
-/// Scans at start before giving up. A node that has just died is asked for its ranges until the others have noticed,
-/// which takes them 10 to 20 s.
-pub(crate) const SCANS_MAX: usize = 4;
+/// Scans at start before giving up, of 10 s each. A node that has just died is asked for its ranges until the others have
+/// noticed, which takes them 10 to 20 s, and one that has just started itself a minute and more: each scan may ask another.
+pub(crate) const SCANS_MAX: usize = 6;
 /// Pages of the scan at start, in records: about a MiB.
 pub(crate) const PAGE_ROWS: i32 = 2000;
 /// Records being compared and set at once, of one process. More only wait for each other inside the cluster, where they

@@ -65,6 +65,7 @@ pub(crate) struct Changes {
 pub(crate) struct Chunks {
     pub(crate) insert: PreparedStatement,
     pub(crate) read: PreparedStatement,
+    pub(crate) read_far: PreparedStatement,
     pub(crate) delete: PreparedStatement,
 }
 
@@ -183,9 +184,16 @@ impl Preparer<'_> {
         Ok(Chunks {
             insert: self.write(insert).await?,
             read: self.read(format!("SELECT bytes FROM {chunks} WHERE {one}")).await?,
+            read_far: far(self.read(format!("SELECT bytes FROM {chunks} WHERE {one}")).await?),
             delete: self.write(format!("DELETE FROM {chunks} WHERE {one}")).await?,
         })
     }
+}
+
+/// The same question, asked of a quorum of all datacentres, so that one of another is among them.
+fn far(mut statement: PreparedStatement) -> PreparedStatement {
+    statement.set_consistency(Consistency::Quorum);
+    statement
 }
 
 /// The same question, asked so that what is half done is done or given up first.

@@ -93,8 +93,10 @@ impl Launch<'_> {
         java.arg(format!("-Dcassandra-rackdc.properties={}", url("cassandra-rackdc.properties")));
         java.arg(format!("-Dlogback.configurationFile={}", conf.join("logback.xml").display()));
         java.arg(format!("-Dcassandra.storagedir={}", folder.join("data").display()));
-        // A cluster on loopback has no slow starters to wait for, and no management port anybody would use.
+        // A cluster on loopback has no slow starters to wait for, and no management port anybody would use. A node that has
+        // just started expects 30 s between two signs of life of another one otherwise, and notices no death for minutes.
         java.args(["-Dcassandra.ring_delay_ms=1000", "-Dcassandra.skip_wait_for_gossip_to_settle=0"]);
+        java.arg("-Dcassandra.fd_initial_value_ms=2000");
         java.args(["-Dcassandra.superuser_setup_delay_ms=0", "-Dcassandra-foreground=yes"]);
         java.arg("-cp").arg(format!("{}:{}/*", conf.display(), self.jars.display()));
         java.arg("org.apache.cassandra.service.CassandraDaemon").current_dir(self.folder);
