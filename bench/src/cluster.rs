@@ -49,7 +49,7 @@ pub(crate) fn run(scratch: &Path, rounds: usize, report: &mut Report) -> Result<
     for round in 0..=rounds {
         let span = if round == 0 { WARM_UP } else { PHASE };
         let zones = cluster.zones().iter();
-        let zones = zones.map(|zone| memcached::Zone { name: zone.name.clone(), servers: zone.servers.clone() });
+        let zones = zones.map(|zone| memcached::Zone { name: zone.name.clone(), servers: zone.places() });
         let zones = memcached::Options::new(zones.collect(), "a");
         let pair = Pair::open(&runtime, &cluster, true, Some(zones))?;
         let idle = pair.phase(&runtime, &mut number, (0, span), || Ok(()))?;

@@ -47,7 +47,7 @@ const LINGER: Duration = Duration::from_secs(3);
 /// Looks at records at once.
 const LOOKS: usize = 16;
 /// Who has not looked for this long may have missed notes and reads all records again.
-pub(crate) const BLIND_MAX: Duration = Duration::from_secs(60);
+pub(crate) const BLIND_MAX: Duration = Duration::from_secs(90);
 
 /// What is about to change.
 #[derive(Clone, Debug, PartialEq, Eq)]

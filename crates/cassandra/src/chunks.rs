@@ -35,8 +35,8 @@ pub enum Source {
     Nearest,
     /// Where it is durable.
     Durable,
-    /// Where it is durable, in whichever datacentre. What is found is put back where it is missing.
-    Everywhere,
+    /// Where it is durable, in both datacentres. What is found is put back where it is missing.
+    Both,
 }
 
 /// Where chunks are kept.
@@ -75,7 +75,7 @@ pub(crate) async fn fetch(chunks: &dyn Chunks, row: &Row) -> Result<Option<(Body
 
 /// The same, of what the nodes here have not got: it is on its way, or died with them before it was on their disks.
 pub(crate) async fn fetch_far(chunks: &dyn Chunks, row: &Row) -> Result<Option<(Body, Tier)>, StoreError> {
-    verified(gather(chunks, row, Source::Everywhere).await?, row)
+    verified(gather(chunks, row, Source::Both).await?, row)
 }
 
 fn verified(found: Option<(Body, Tier)>, row: &Row) -> Result<Option<(Body, Tier)>, StoreError> {
@@ -136,7 +136,7 @@ impl Chunks for Arc<Cluster> {
     async fn get(&self, chunk: Chunk, _length: usize, from: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
         let values = (chunk.version.0.to_be_bytes(), chunk.part.cast_signed());
         let Statements { read, read_far, .. } = &self.statements.chunks;
-        let read = if from == Source::Everywhere { read_far } else { read };
+        let read = if from == Source::Both { read_far } else { read };
         let result = self.session.execute_unpaged(read, values).await;
         let result = result.map_err(|error| unavailable("reading a chunk", error))?;
         let rows = result.into_rows_result().map_err(|error| damaged("a chunk", error))?;

@@ -20,10 +20,11 @@ use crate::chunks::{self, Chunks};
 use crate::copies::Copies;
 use crate::entries::Standing;
 use crate::index::{Index, keeps, life};
-use crate::options::{ARRIVAL_LOOK, Options, READ_BUDGET, RECORDS_IN_FLIGHT, SCANS_MAX};
+use crate::options::{ARRIVAL_LOOK, BOTH_BUDGET, BOTH_MAX, Options, READ_BUDGET, RECORDS_IN_FLIGHT, SCANS_MAX};
 use crate::place::Place;
+use crate::rounds::Spells;
 use crate::session::Cluster;
-use crate::tables::Tables;
+use crate::tables::{Reach, Tables};
 use crate::{OpenError, memcached, version};
 
 /// Locks that commits of this process take turns by: enough that two renditions seldom share one.
@@ -70,6 +71,10 @@ pub(crate) struct Engine {
     pub(crate) watch: tokio::sync::Mutex<Watch>,
     /// When the reading of the records began, on the monotonic clock.
     pub(crate) opened: Duration,
+    /// Whose records those were.
+    pub(crate) loaded: Reach,
+    /// Spells in which commits of others may have been missed.
+    pub(crate) spells: Spells,
     /// When the commits of others were last seen, in nanoseconds of the monotonic clock.
     pub(crate) looked: AtomicU64,
     /// Own changes whose outcome is unknown, for the next look.
@@ -92,7 +97,7 @@ impl Engine {
         let chunks: Box<dyn Chunks> = match &options.memcached {
             None => Box::new(Arc::clone(&cluster)),
             Some(options) => {
-                Box::new(memcached::Cached::new(Arc::clone(&cluster), options, &clock, Arc::clone(&cached)).await?)
+                Box::new(memcached::Cached::new(Arc::clone(&cluster), options, &clock, Arc::clone(&cached))?)
             }
         };
         let hedges = Arc::clone(&cluster.hedges);
@@ -111,7 +116,7 @@ impl Engine {
         // What is committed while the records are read is noted from here on.
         let opened = clock.monotonic();
         let watch = Watch::new(options.publish_budget, options.replication.len() > 1, opened, clock.wall());
-        let (index, highest) = load(&*cluster, &options).await?;
+        let Loaded { index, highest, reach } = load(&*cluster, &options, &*clock).await?;
         let window = Window::new(options.window_bytes);
         let announcer = Announcer::new(Stamps::new(Arc::clone(&clock), highest), index, window, listener);
         Ok(Self {
@@ -127,6 +132,8 @@ impl Engine {
             listed: Mutex::default(),
             watch: tokio::sync::Mutex::new(watch),
             opened,
+            loaded: reach,
+            spells: Spells::default(),
             looked: AtomicU64::new(opened.as_nanos() as u64),
             unknown: Mutex::default(),
             node: (chance() as u64).cast_signed(),
@@ -242,11 +249,29 @@ pub(crate) fn listed_s(ttl_s: i32) -> i32 {
     if ttl_s == 0 { 0 } else { (i64::from(ttl_s) + LISTED_EXTRA_S).min(TTL_MAX_S) as i32 }
 }
 
-/// Everything that is recorded, and the highest stamp of it.
-async fn load(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+/// Everything that is recorded.
+struct Loaded {
+    index: Index,
+    /// The highest stamp of it.
+    highest: Timestamp,
+    /// Whether it is all that either datacentre has.
+    reach: Reach,
+}
+
+/// Reads what is recorded, by the other datacentre too if it answers: what the nodes here have lost, this process would
+/// otherwise call absent, and choose without.
+async fn load(cluster: &dyn Tables, options: &Options, clock: &dyn Clock) -> Result<Loaded, StoreError> {
+    if options.replication.len() > 1 {
+        tokio::select! {
+            biased;
+            loaded = scan_both(cluster, options) => if let Some(loaded) = loaded { return loaded },
+            () = clock.sleep(BOTH_BUDGET) => {}
+        }
+        tracing::warn!("the other datacentre does not answer, or not soon; its records are read later");
+    }
     let mut scans = 1;
     loop {
-        match scan(cluster, options).await {
+        match scan(cluster, options, Reach::Here).await {
             Err(StoreError::Unavailable(error)) if scans < SCANS_MAX => {
                 tracing::warn!(error, "the records cannot be read yet; trying again");
                 scans += 1;
@@ -256,9 +281,20 @@ async fn load(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timesta
     }
 }
 
-async fn scan(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timestamp), StoreError> {
+/// `None` if the other datacentre does not answer.
+async fn scan_both(cluster: &dyn Tables, options: &Options) -> Option<Result<Loaded, StoreError>> {
+    for _ in 0..BOTH_MAX {
+        match scan(cluster, options, Reach::Both).await {
+            Err(StoreError::Unavailable(error)) => tracing::debug!(error, "the records of both datacentres"),
+            answer => return Some(answer),
+        }
+    }
+    None
+}
+
+async fn scan(cluster: &dyn Tables, options: &Options, reach: Reach) -> Result<Loaded, StoreError> {
     let mut index = Index::new(options.grace);
-    for Standing { entry, ended, .. } in cluster.entries().await? {
+    for Standing { entry, ended, .. } in cluster.entries(reach).await? {
         index.put_entry(&entry);
         // Who starts reads the records of these by itself.
         life(&entry).into_iter().for_each(|id| drop(index.of_new_event(id)));
@@ -272,6 +308,14 @@ async fn scan(cluster: &dyn Tables, options: &Options) -> Result<(Index, Timesta
         let copies = if own { Copies { own: Some(row), ..known } } else { Copies { other: Some(row), ..known } };
         index.put(&key, copies);
     };
-    cluster.scan(&mut take_in).await?;
-    Ok((index, highest))
+    tokio::try_join!(cluster.scan(reach, &mut take_in), mend_listings(cluster, reach))?;
+    Ok(Loaded { index, highest, reach })
+}
+
+/// Who reads the records of both datacentres brings those back that one has lost, and so the listings have to come.
+pub(crate) async fn mend_listings(cluster: &dyn Tables, reach: Reach) -> Result<(), StoreError> {
+    match reach {
+        Reach::Here => Ok(()),
+        Reach::Both => cluster.mend_listings().await,
+    }
 }

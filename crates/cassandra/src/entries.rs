@@ -17,6 +17,7 @@ use scylla::value::CqlValue;
 use crate::error::{damaged, unavailable};
 use crate::rows;
 use crate::session::Cluster;
+use crate::tables::Reach;
 
 /// The entry of an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +43,7 @@ pub trait Entries: Send + Sync {
     async fn entry_serial(&self, tenant: &Tenant, name: &EventName) -> Result<Option<Standing>, StoreError>;
 
     /// Every entry.
-    async fn entries(&self) -> Result<Vec<Standing>, StoreError>;
+    async fn entries(&self, reach: Reach) -> Result<Vec<Standing>, StoreError>;
 
     /// Writes `entry` with `ended` if the own one that stands has revision `expected` (0: none stands); whether it did,
     /// else the revision that stands.
@@ -107,11 +108,11 @@ impl Cluster {
     pub(crate) async fn entries_by(&self, statement: &PreparedStatement) -> Result<Vec<Standing>, StoreError> {
         let pages = self.session.execute_iter(statement.clone(), ()).await;
         let pages = pages.map_err(|error| unavailable("reading all events", error))?;
-        let rows = pages.rows_stream::<(String, Option<Vec<u8>>, Option<Vec<u8>>)>();
+        let rows = pages.rows_stream::<(String, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>)>();
         let mut rows = rows.map_err(|error| damaged("events", error))?;
         let mut copies: BTreeMap<(Tenant, EventName), (Option<Copy>, Option<Copy>)> = BTreeMap::new();
         while let Some(row) = rows.next().await {
-            let (name, entry, ended) = row.map_err(|error| unavailable("reading all events", error))?;
+            let (name, _, entry, ended) = row.map_err(|error| unavailable("reading all events", error))?;
             let (Some((own, _)), Some(copy)) = (self.sites.read(&name), decode((entry, ended))?) else { continue };
             let (tenant, name) = copy.0.names();
             let copies = copies.entry((tenant.clone(), name.clone())).or_default();
@@ -132,8 +133,8 @@ impl Entries for Cluster {
         self.standing_by(&self.statements.events.read_serial, tenant, name).await
     }
 
-    async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
-        self.entries_by(&self.statements.events.scan).await
+    async fn entries(&self, reach: Reach) -> Result<Vec<Standing>, StoreError> {
+        self.entries_by(self.statements.events.scan.by(reach)).await
     }
 
     async fn swap_entry(&self, entry: &Entry, ended: &[EventId], expected: u64) -> Result<Written, StoreError> {

@@ -5,7 +5,7 @@
 //! The way of a publish: `publish` stages through `chunks`, notes what is coming (`changes`), sets the record (`rows`);
 //! `announce` tells index, live window and listener. Consistency and deadlines are chosen in `session`; `hedge` says when a
 //! second node is asked too, `silence` which one is asked last. `fence` makes choices hold on every node; `copies` says
-//! which of two datacentres' records counts; `survey` checks and repairs what lies in the cluster; `tables` is all that the
+//! which of two datacentres' records counts, `rounds` when everything is read again; `survey` checks and repairs what lies in the cluster; `tables` is all that the
 //! engine asks of it.
 
 mod announce;
@@ -24,6 +24,7 @@ mod migrate;
 mod options;
 mod place;
 mod publish;
+mod rounds;
 mod rows;
 mod schema;
 mod session;
@@ -46,6 +47,7 @@ use headwater_model::{Pipeline, Region, Rendition, Timestamp};
 use headwater_store::stamp::Clock;
 use headwater_store::{Body, Caches, Listener, Notice, Published, Shared, Store, StoreError, Tier, Usage};
 use tokio::sync::broadcast;
+use tokio::task::JoinSet;
 
 pub use engine::Parts;
 pub use error::OpenError;
@@ -55,6 +57,7 @@ pub use schema::{Schema, Unlike, init};
 use changes::Note;
 use engine::Engine;
 use fence::Hold;
+use tables::Reach;
 
 /// The engine on Cassandra. Any number of processes may open the same keyspaces.
 ///
@@ -63,7 +66,8 @@ use fence::Hold;
 /// The watermark is that of this process: what another one commits is told when it is seen, with its own stamp.
 pub struct Cassandra {
     engine: Arc<Engine>,
-    tending: tokio::task::JoinHandle<()>,
+    /// They end with it.
+    _tasks: JoinSet<()>,
 }
 
 impl Cassandra {
@@ -95,11 +99,13 @@ impl Cassandra {
 
     async fn tend(engine: Engine) -> Result<Arc<Self>, OpenError> {
         let engine = Arc::new(engine);
-        for of in engine.cluster.entries().await? {
+        for of in engine.cluster.entries(Reach::Here).await? {
             of.ended.iter().for_each(|id| engine.free_later(of.clone(), *id));
         }
-        let tending = tokio::spawn(tend::run(Arc::downgrade(&engine)));
-        Ok(Arc::new(Self { engine, tending }))
+        let mut tasks = JoinSet::new();
+        tasks.spawn(tend::run(Arc::downgrade(&engine)));
+        tasks.spawn(rounds::run(Arc::downgrade(&engine)));
+        Ok(Arc::new(Self { engine, _tasks: tasks }))
     }
 
     /// How often memcached was asked since the start; nothing without one.
@@ -115,12 +121,6 @@ impl Cassandra {
     ) -> Result<T, StoreError> {
         let stopped = |_| Err(StoreError::Unavailable("the engine has stopped".into()));
         tokio::spawn(work).await.unwrap_or_else(stopped)
-    }
-}
-
-impl Drop for Cassandra {
-    fn drop(&mut self) {
-        self.tending.abort();
     }
 }
 
@@ -186,7 +186,7 @@ impl Store for Cassandra {
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.engine.cluster.entries().await?.into_iter().map(|standing| standing.entry).collect())
+        Ok(self.engine.cluster.entries(Reach::Here).await?.into_iter().map(|standing| standing.entry).collect())
     }
 
     async fn write_entry(&self, entry: Entry, expected: u64) -> Result<(), StoreError> {

@@ -6,7 +6,6 @@ mod breaker;
 mod ring;
 mod server;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,8 +42,8 @@ pub struct Options {
 pub struct Zone {
     /// Its name.
     pub name: String,
-    /// Its servers. Their texts decide which chunks each has: the same on every node.
-    pub servers: Vec<SocketAddr>,
+    /// Its servers, as `NAME:PORT` or `ADDR:PORT`. Their texts decide which chunks each has: the same on every node.
+    pub servers: Vec<String>,
 }
 
 impl Options {
@@ -101,7 +100,7 @@ const ASKED_A_CORE: usize = 2;
 
 impl<C> Cached<C> {
     /// Connects when there is something to ask: a server that is down is none of the engine's worries.
-    pub(crate) async fn new(
+    pub(crate) fn new(
         inner: C,
         options: &Options,
         clock: &Arc<dyn Clock>,
@@ -115,11 +114,8 @@ impl<C> Cached<C> {
         };
         for zone in std::iter::once(own).chain((0..options.zones.len()).filter(|index| *index != own)) {
             let zone = &options.zones[zone];
-            let mut servers = Vec::new();
-            for address in &zone.servers {
-                servers.push((address.to_string(), Server::new(*address, options.timeout, Arc::clone(clock)).await?));
-            }
-            zones.extend(Ring::new(servers));
+            let server = |address: &String| Server::new(address.clone(), options.timeout, Arc::clone(clock));
+            zones.extend(Ring::new(zone.servers.iter().map(|address| (address.clone(), server(address))).collect()));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self { inner, zones, asking: Semaphore::new(ASKED_A_CORE * cores), counters })

@@ -33,6 +33,10 @@ pub(crate) const SCAN_PAGE_BUDGET: Duration = Duration::from_secs(12);
 /// Scans at start before giving up, of 10 s each. A node that has just died is asked for its ranges until the others have
 /// noticed, which takes them 10 to 20 s, and one that has just started itself a minute and more: each scan may ask another.
 pub(crate) const SCANS_MAX: usize = 6;
+/// Attempts to read the records of both datacentres before what is here has to do: one node may be slow, or gone unnoticed.
+pub(crate) const BOTH_MAX: usize = 2;
+/// All of these at start. A region that has been started goes on alone rather than wait for longer.
+pub(crate) const BOTH_BUDGET: Duration = Duration::from_secs(60);
 /// Pages of the scan at start, in records: about a MiB.
 pub(crate) const PAGE_ROWS: i32 = 2000;
 /// Records being compared and set at once, of one process. More only wait for each other inside the cluster, where they

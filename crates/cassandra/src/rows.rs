@@ -17,7 +17,7 @@ use crate::copies::Copies;
 use crate::error::{damaged, unavailable};
 use crate::place::{self, Place};
 use crate::session::Cluster;
-use crate::tables::{Keeps, Records};
+use crate::tables::{Keeps, Reach, Records};
 
 /// Blocks that one listing reads at once.
 const LISTED_AT_ONCE: usize = 8;
@@ -196,8 +196,8 @@ impl Records for Cluster {
         Ok(rows)
     }
 
-    async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
-        let pages = self.session.execute_iter(self.statements.rows.scan.clone(), ()).await;
+    async fn scan(&self, reach: Reach, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
+        let pages = self.session.execute_iter(self.statements.rows.scan.by(reach).clone(), ()).await;
         let pages = pages.map_err(|error| unavailable("reading all records", error))?;
         let rows = pages.rows_stream::<(String, Option<Vec<u8>>)>();
         let mut rows = rows.map_err(|error| damaged("records", error))?;
@@ -205,6 +205,18 @@ impl Records for Cluster {
             let (pipeline, row) = row.map_err(|error| unavailable("reading all records", error))?;
             let (Some((own, _)), Some(row)) = (self.sites.read(&pipeline), row) else { continue };
             see(own, decode(&row)?);
+        }
+        Ok(())
+    }
+
+    async fn mend_listings(&self) -> Result<(), StoreError> {
+        for scan in &self.statements.listing.scans {
+            let pages = self.session.execute_iter(scan.by(Reach::Both).clone(), ()).await;
+            let pages = pages.map_err(|error| unavailable("reading all listings", error))?;
+            let rows = pages.rows_stream::<(i64,)>().map_err(|error| damaged("listings", error))?;
+            // Who reads two copies that differ mends them.
+            let read = rows.try_for_each(|_| async { Ok(()) }).await;
+            read.map_err(|error| unavailable("reading all listings", error))?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The connection to the cluster and the profiles of its statements: consistency, deadlines, hedges. Quorums are local; the
-//! rest of the world gets its copies later.
+//! The connection to the cluster and the profiles of its statements: consistency, deadlines, hedges. Quorums are local,
+//! and the rest of the world gets its copies later; it is asked only for what may have been lost here.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -68,6 +68,8 @@ pub(crate) struct Profiles {
     pub(crate) read: Profile,
     /// Reading everything, at start.
     pub(crate) scan: Profile,
+    /// Reading something of both datacentres by its key: no node is slow for the way to the other one.
+    pub(crate) far: Profile,
     /// Requests that another node was asked for too.
     hedges: Arc<AtomicU64>,
 }
@@ -119,6 +121,7 @@ impl Profiles {
             write: Profile::new(options, options.stage_budget(), pace(always), silence),
             read: Profile::new(options, READ_BUDGET, pace(always), silence),
             scan: Profile::new(options, SCAN_PAGE_BUDGET, None, silence),
+            far: Profile::new(options, READ_BUDGET, None, silence),
             hedges,
         }
     }

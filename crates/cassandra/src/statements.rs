@@ -10,6 +10,7 @@ use crate::OpenError;
 use crate::options::PAGE_ROWS;
 use crate::schema::Names;
 use crate::session::Profiles;
+use crate::tables::Reach;
 
 /// The statements by table.
 pub(crate) struct Statements {
@@ -28,7 +29,7 @@ pub(crate) struct Rows {
     pub(crate) erase: PreparedStatement,
     pub(crate) read: PreparedStatement,
     pub(crate) read_serial: PreparedStatement,
-    pub(crate) scan: PreparedStatement,
+    pub(crate) scan: Scan,
 }
 
 /// Of what there may be.
@@ -43,6 +44,8 @@ pub(crate) struct Listing {
     pub(crate) insert_shelf: PreparedStatement,
     pub(crate) read_shelves: PreparedStatement,
     pub(crate) delete_shelves: PreparedStatement,
+    /// One for each table.
+    pub(crate) scans: [Scan; 3],
 }
 
 /// Of event entries.
@@ -52,7 +55,7 @@ pub(crate) struct Events {
     pub(crate) freed: PreparedStatement,
     pub(crate) read: PreparedStatement,
     pub(crate) read_serial: PreparedStatement,
-    pub(crate) scan: PreparedStatement,
+    pub(crate) scan: Scan,
 }
 
 /// Of notes of changes.
@@ -67,6 +70,22 @@ pub(crate) struct Chunks {
     pub(crate) read: PreparedStatement,
     pub(crate) read_far: PreparedStatement,
     pub(crate) delete: PreparedStatement,
+}
+
+/// Of a whole table.
+pub(crate) struct Scan {
+    here: PreparedStatement,
+    both: PreparedStatement,
+}
+
+impl Scan {
+    /// The one that asks so far.
+    pub(crate) fn by(&self, reach: Reach) -> &PreparedStatement {
+        match reach {
+            Reach::Here => &self.here,
+            Reach::Both => &self.both,
+        }
+    }
 }
 
 impl Statements {
@@ -103,8 +122,9 @@ impl Preparer<'_> {
         self.profiles.read.prepare(self.session, text, PAGE_ROWS).await
     }
 
-    async fn scan(&self, text: String) -> Result<PreparedStatement, OpenError> {
-        self.profiles.scan.prepare(self.session, text, PAGE_ROWS).await
+    async fn scan(&self, text: String) -> Result<Scan, OpenError> {
+        let here = self.profiles.scan.prepare(self.session, text, PAGE_ROWS).await?;
+        Ok(Scan { both: far(here.clone()), here })
     }
 
     async fn rows(&self) -> Result<Rows, OpenError> {
@@ -147,6 +167,11 @@ impl Preparer<'_> {
             insert_shelf: self.write(format!("INSERT INTO {shelves} (event, shelf) VALUES (?, ?)")).await?,
             read_shelves: self.read(format!("SELECT shelf FROM {shelves} WHERE event = ?")).await?,
             delete_shelves: self.write(format!("DELETE FROM {shelves} WHERE event = ?")).await?,
+            scans: [
+                self.scan(format!("SELECT event FROM {listing}")).await?,
+                self.scan(format!("SELECT event FROM {blocks}")).await?,
+                self.scan(format!("SELECT event FROM {shelves}")).await?,
+            ],
         })
     }
 
@@ -163,7 +188,7 @@ impl Preparer<'_> {
             freed: self.record(format!("UPDATE {events} SET ended = ? WHERE {one} IF ended = ?")).await?,
             read_serial: serial(read.clone()),
             read,
-            scan: self.scan(format!("SELECT name, entry, ended FROM {events}")).await?,
+            scan: self.scan(format!("SELECT name, rev, entry, ended FROM {events}")).await?,
         })
     }
 
@@ -181,18 +206,20 @@ impl Preparer<'_> {
         let chunks = format!("{}.chunks", self.names.media);
         let one = "version = ? AND part = ?";
         let insert = format!("INSERT INTO {chunks} (version, part, bytes) VALUES (?, ?, ?) USING TTL ?");
+        let read = format!("SELECT bytes FROM {chunks} WHERE {one}");
         Ok(Chunks {
             insert: self.write(insert).await?,
-            read: self.read(format!("SELECT bytes FROM {chunks} WHERE {one}")).await?,
-            read_far: far(self.read(format!("SELECT bytes FROM {chunks} WHERE {one}")).await?),
+            read_far: far(self.profiles.far.prepare(self.session, read.clone(), PAGE_ROWS).await?),
+            read: self.read(read).await?,
             delete: self.write(format!("DELETE FROM {chunks} WHERE {one}")).await?,
         })
     }
 }
 
-/// The same question, asked of a quorum of all datacentres, so that one of another is among them.
+/// The same question, asked of a quorum of each datacentre. Of a row that one lacks it puts back the columns it asks for: so
+/// it has to ask for all.
 fn far(mut statement: PreparedStatement) -> PreparedStatement {
-    statement.set_consistency(Consistency::Quorum);
+    statement.set_consistency(Consistency::EachQuorum);
     statement
 }
 

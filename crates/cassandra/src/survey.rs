@@ -29,6 +29,7 @@ use crate::index::life;
 use crate::options::Options;
 use crate::place;
 use crate::session::{Cluster, Profiles};
+use crate::tables::Reach;
 use statements::Statements;
 
 pub use holdings::Holdings;
@@ -137,7 +138,7 @@ impl Survey {
 
     /// The lives of events as they are now.
     async fn lives(&self) -> Result<Lives, StoreError> {
-        Ok(Lives::of(self.cluster.entries().await?))
+        Ok(Lives::of(self.cluster.entries(Reach::Here).await?))
     }
 }
 

@@ -15,6 +15,15 @@ pub use crate::entries::{Entries, Standing, Written};
 pub use crate::place::Place;
 pub use crate::rows::Swap;
 
+/// Which datacentres are asked when everything is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This one: a quorum of its nodes.
+    Here,
+    /// Each, by a quorum: together they have what was acked in either. What is missing in one is put back there.
+    Both,
+}
+
 /// Which records count.
 pub type Keeps<'a> = &'a (dyn Fn(&Row) -> bool + Send + Sync);
 
@@ -49,7 +58,10 @@ pub trait Records: Send + Sync {
     ) -> Result<Vec<Row>, StoreError>;
 
     /// Calls `see` with every record there is, and whether it is an own one.
-    async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError>;
+    async fn scan(&self, reach: Reach, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError>;
+
+    /// Puts back what is missing in the listings of one datacentre and not of the other.
+    async fn mend_listings(&self) -> Result<(), StoreError>;
 
     /// Makes sure that listings find the candidate at `place`, for `ttl_s` seconds at least.
     async fn list_row(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError>;

@@ -131,6 +131,22 @@ impl Cluster {
         self.until(member, || member.standing() == Standing::Stopped)
     }
 
+    /// Takes from a node that was killed whatever it has stored of `keyspaces`, and the log of what it had still to store:
+    /// its disk was lost, and it still knows the cluster.
+    ///
+    /// # Errors
+    /// If there is no such node, it runs, or its files cannot be removed.
+    pub fn lose(&self, name: &str, keyspaces: &[&str]) -> Result<()> {
+        let member = self.member(name)?;
+        ensure!(member.standing() == Standing::Stopped, "{name} runs; kill it first");
+        let data = self.folder.join(name).join("data");
+        let tables = keyspaces.iter().map(|keyspace| data.join("data").join(keyspace));
+        for lost in tables.chain([data.join("commitlog")]) {
+            std::fs::remove_dir_all(&lost).with_context(|| format!("cannot remove {}", lost.display()))?;
+        }
+        Ok(())
+    }
+
     /// Freezes one process: it holds its connections and answers nothing.
     ///
     /// # Errors

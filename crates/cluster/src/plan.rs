@@ -43,6 +43,14 @@ pub struct Zone {
     pub servers: Vec<SocketAddr>,
 }
 
+impl Zone {
+    /// Its servers as a configuration names them.
+    #[must_use]
+    pub fn places(&self) -> Vec<String> {
+        self.servers.iter().map(ToString::to_string).collect()
+    }
+}
+
 impl Plan {
     /// A new cluster on ports that are free now.
     pub(crate) fn draw(options: &Options) -> Result<Self> {

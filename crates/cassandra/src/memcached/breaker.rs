@@ -46,14 +46,15 @@ impl Breaker {
         *self.state.lock() = State::default();
     }
 
-    /// A question was not answered.
-    pub(crate) fn failed(&self, now: Duration) {
+    /// A question was not answered; whether that has opened it, or kept it open.
+    pub(crate) fn failed(&self, now: Duration) -> bool {
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
         if state.failures >= FAILURES_MAX {
             state.rest = (state.rest * 2).clamp(REST_MIN, REST_MAX);
             state.closed_until = now + state.rest;
         }
+        state.failures >= FAILURES_MAX
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
         breaker.failed(at(1));
         breaker.failed(at(1));
         assert!(breaker.allows(at(1)));
-        breaker.failed(at(1));
+        assert!(breaker.failed(at(1)), "the third");
         assert!(!breaker.allows(at(500)));
         assert!(breaker.allows(at(501)) && !breaker.allows(at(502)), "one question");
         breaker.failed(at(510));
@@ -86,7 +87,8 @@ mod tests {
     #[test]
     fn it_never_rests_for_long() {
         let breaker = Breaker::default();
-        (0..100).for_each(|_| breaker.failed(at(0)));
+        let opened = (0..100).filter(|_| breaker.failed(at(0)));
+        assert_eq!(opened.count(), 98);
         assert!(!breaker.allows(REST_MAX - at(1)) && breaker.allows(REST_MAX));
     }
 }

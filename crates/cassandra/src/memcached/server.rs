@@ -1,15 +1,15 @@
 //! One memcached server: a few connections, a deadline for each question, a breaker.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_store::stamp::Clock;
 use memcache::exp::{AsyncMetaClient, MetaClientBuilder, Ttl};
+use parking_lot::Mutex;
 
 use super::breaker::Breaker;
-use crate::OpenError;
 
 /// Connections to a server: a segment's chunks side by side, for several requests at once.
 const CONNECTIONS_MAX: usize = 32;
@@ -22,29 +22,23 @@ pub(crate) struct NoAnswer;
 
 /// A server.
 pub(crate) struct Server {
-    address: SocketAddr,
-    client: AsyncMetaClient,
+    address: Arc<Address>,
     breaker: Breaker,
     clock: Arc<dyn Clock>,
     timeout: Duration,
 }
 
 impl Server {
-    pub(crate) async fn new(address: SocketAddr, timeout: Duration, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let client = MetaClientBuilder::new()
-            .max_connections(Some(CONNECTIONS_MAX))
-            .max_idle(CONNECTIONS_MAX)
-            .connect_timeout(Some(timeout))
-            .io_timeout(Some(timeout))
-            .connect_async(address.to_string())
-            .await
-            .map_err(|error| OpenError::Option { field: "memcached.zones", problem: format!("{address}: {error}") })?;
-        Ok(Self { address, client, breaker: Breaker::default(), clock, timeout })
+    /// The one at `text`, `HOST:PORT`. Needs a tokio runtime.
+    pub(crate) fn new(text: String, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
+        let address = Arc::new(Address { text, timeout, client: Mutex::default(), is_sought: AtomicBool::new(false) });
+        address.look_up();
+        Self { address, breaker: Breaker::default(), clock, timeout }
     }
 
     /// The bytes under `key`, if there are any.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>, NoAnswer> {
-        let found = self.ask(async { self.client.get(key).send().await }).await?;
+        let found = self.ask(|client| async move { client.get(key).send().await }).await?;
         Ok(found.value.map(Bytes::from))
     }
 
@@ -52,24 +46,31 @@ impl Server {
     pub(crate) async fn set(&self, key: &str, bytes: &Bytes, ttl_s: i32) -> Result<(), NoAnswer> {
         let seconds = u32::try_from(ttl_s.min(TTL_MAX_S)).unwrap_or(0);
         let ttl = if seconds == 0 { Ttl::NEVER } else { Ttl::secs(seconds) };
-        self.ask(async { self.client.set(key, bytes).ttl(ttl).send().await }).await.map(drop)
+        self.ask(|client| async move { client.set(key, bytes).ttl(ttl).send().await }).await.map(drop)
     }
 
     /// Removes what is under `key`.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), NoAnswer> {
-        self.ask(async { self.client.delete(key).send().await }).await.map(drop)
+        self.ask(|client| async move { client.delete(key).send().await }).await.map(drop)
     }
 
     /// Asks unless the breaker is open, and gives up after the timeout.
-    async fn ask<T>(&self, question: impl Future<Output = memcache::exp::Result<T>>) -> Result<T, NoAnswer> {
+    async fn ask<T, A: Future<Output = memcache::exp::Result<T>>>(
+        &self,
+        question: impl FnOnce(AsyncMetaClient) -> A,
+    ) -> Result<T, NoAnswer> {
         if !self.breaker.allows(self.clock.monotonic()) {
             return Err(NoAnswer);
         }
+        let client = self.address.client.lock().clone();
         // The client has a deadline for each step; this one is for all of them.
-        let answer = tokio::select! {
-            biased;
-            answer = question => answer.map_err(|error| error.to_string()),
-            () = self.clock.sleep(self.timeout) => Err("no answer in time".to_owned()),
+        let answer = match client {
+            None => Err("its name is still looked up, or means nothing".to_owned()),
+            Some(client) => tokio::select! {
+                biased;
+                answer = question(client) => answer.map_err(|error| error.to_string()),
+                () = self.clock.sleep(self.timeout) => Err("no answer in time".to_owned()),
+            },
         };
         match answer {
             Ok(answer) => {
@@ -77,10 +78,46 @@ impl Server {
                 Ok(answer)
             }
             Err(error) => {
-                tracing::debug!(server = %self.address, error, "memcached did not answer");
-                self.breaker.failed(self.clock.monotonic());
+                tracing::debug!(server = self.address.text, error, "memcached did not answer");
+                // The name may mean another machine by now.
+                if self.breaker.failed(self.clock.monotonic()) {
+                    self.address.look_up();
+                }
                 Err(NoAnswer)
             }
         }
+    }
+}
+
+/// Where a server is.
+struct Address {
+    text: String,
+    timeout: Duration,
+    /// Of what the text meant when it was looked up last.
+    client: Mutex<Option<AsyncMetaClient>>,
+    is_sought: AtomicBool,
+}
+
+impl Address {
+    /// Begins to look the text up, unless that is being done: a resolver may take longer than any question has.
+    fn look_up(self: &Arc<Self>) {
+        if self.is_sought.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let address = Arc::clone(self);
+        tokio::spawn(async move {
+            let found = MetaClientBuilder::new()
+                .max_connections(Some(CONNECTIONS_MAX))
+                .max_idle(CONNECTIONS_MAX)
+                .connect_timeout(Some(address.timeout))
+                .io_timeout(Some(address.timeout))
+                .connect_async(address.text.clone())
+                .await;
+            match found {
+                Ok(client) => *address.client.lock() = Some(client),
+                Err(error) => tracing::debug!(server = address.text, %error, "memcached cannot be looked up"),
+            }
+            address.is_sought.store(false, Ordering::Release);
+        });
     }
 }

@@ -7,6 +7,7 @@ use crate::OpenError;
 use crate::options::Options;
 use crate::schema::Names;
 use crate::session::{Cluster, Profile, Profiles};
+use crate::tables::Reach;
 
 /// Entries in a page of small things: a few hundred KiB.
 const PAGE: i32 = 1000;
@@ -61,7 +62,7 @@ impl Statements {
             chunk: everywhere(&prepare(format!("SELECT bytes {chunk}"), read, 1).await?),
             row: everywhere(&cluster.statements.rows.read),
             listing: everywhere(&listing),
-            events: everywhere(&cluster.statements.events.scan),
+            events: everywhere(cluster.statements.events.scan.by(Reach::Here)),
         };
         Ok(Self {
             rows: prepare(all(&format!("{rows}, row"), &format!("{control}.rows"), rows), scan, PAGE).await?,

@@ -13,7 +13,7 @@ use crate::support::{cluster, fresh, open, restart};
 /// Options with memcached and nothing in the engine's own memory.
 async fn cached(own: &str) -> Options {
     let zones = cluster().zones().iter();
-    let zones = zones.map(|zone| memcached::Zone { name: zone.name.clone(), servers: zone.servers.clone() });
+    let zones = zones.map(|zone| memcached::Zone { name: zone.name.clone(), servers: zone.places() });
     let memcached = Some(memcached::Options::new(zones.collect(), own));
     Options { window_bytes: 0, dvr_bytes: 0, memcached, ..fresh().await }
 }
@@ -91,6 +91,24 @@ async fn a_frozen_server_fails_nothing_and_is_soon_left_alone() {
     }
     read_all(&*store, &rows).await;
     both("a1", "a2", |server| cluster().resume(server));
+    let stats = store.memcached();
+    assert_eq!((stats.own_hits, stats.other_hits, stats.misses), (0, 10, 0), "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_have_names_and_one_that_means_nothing_fails_nothing() {
+    let mut options = cached("b").await;
+    for zone in &mut options.memcached.as_mut().expect("zones").zones {
+        let named = |server: &String| server.replace("127.0.0.1", "localhost");
+        let nowhere = |_: &String| "cache.nowhere.invalid:11211".to_owned();
+        zone.servers = zone.servers.iter().map(if zone.name == "a" { named } else { nowhere }).collect();
+    }
+    let store = open(&options, Arc::new(Heard::default())).await;
+    let mut rows = Vec::new();
+    for number in 0..10 {
+        rows.push(stored(&*store, number, 1000).await);
+    }
+    assert_eq!(read_all(&*store, &rows).await, [Tier::Memcached; 10]);
     let stats = store.memcached();
     assert_eq!((stats.own_hits, stats.other_hits, stats.misses), (0, 10, 0), "{stats:?}");
 }

@@ -131,16 +131,19 @@ pub(crate) const KEYS: &[Key] = &[
         "After how long another node is asked for a chunk too, or later where all are slow; 0 for never",
         |config| json!(config.store.hedge_ms),
     ),
-    Key::of_store("store.memcached", "", "memcached zones, each with its servers", |config| {
-        given(json!(config.store.memcached))
-    }),
+    Key::of_store(
+        "store.memcached",
+        "",
+        "memcached zones, each with its servers as `HOST:PORT`, written alike on every node",
+        |config| given(json!(config.store.memcached)),
+    ),
     Key::of_store("store.memcached_zone", "", "The zone to read from; the first one if left out", |config| {
         json!(config.store.memcached_zone)
     }),
     Key::of_store(
         "store.feeds",
         "",
-        "Ops listeners of the nodes that publish, to hear of their commits at once and not within half a second",
+        "Ops listeners of the nodes that publish, as `HOST:PORT`, to hear of their commits at once and not within half a second",
         |config| given(json!(config.store.feeds)),
     ),
     Key::of_tenant("tenants.NAME.auto_events", "true", "Whether the first upload to an unknown event creates it"),

@@ -87,7 +87,9 @@ impl Fleet {
             copies.join(", ")
         );
         for zone in cluster.zones() {
-            store.push_str(&format!("memcached.{} = {}\n", zone.name, texts(&zone.servers)));
+            // By name here, and by address in the engine's own tests: both have to do.
+            let servers: Vec<String> = zone.servers.iter().map(|server| named(*server)).collect();
+            store.push_str(&format!("memcached.{} = {servers:?}\n", zone.name));
         }
         Self { head: format!("region = '{datacentre}'\n"), store, feeds: Vec::new(), fault: None }
     }
@@ -117,7 +119,7 @@ impl Fleet {
     /// A process in `role` with these options.
     pub(crate) fn node(&self, role: &'static str, options: &[&str]) -> Node {
         let folder = Arc::new(folder());
-        let feeds: Vec<String> = self.feeds.iter().map(ToString::to_string).collect();
+        let feeds: Vec<String> = self.feeds.iter().map(|feed| named(*feed)).collect();
         let file = folder.path().join("headwater.toml");
         std::fs::write(&file, format!("role = '{role}'\n{}{}feeds = {feeds:?}\n", self.head, self.store))
             .expect("a file");
@@ -162,6 +164,10 @@ impl Node {
         self.server = start_process(&self.folder, &options, self.fault);
         self
     }
+}
+
+fn named(address: SocketAddr) -> String {
+    format!("localhost:{}", address.port())
 }
 
 /// An address that nobody has now: a node keeps its ops listener where the others look for it.

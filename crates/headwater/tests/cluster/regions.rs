@@ -1,5 +1,5 @@
 //! Two datacentres with nodes and processes in each: what is published in one is served in both; one dies in mid-event
-//! and the other goes on; when it is back, both serve the same.
+//! and the other goes on; when it is back, with its disks or without, both serve the same.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ const AFTER: u64 = 6;
 const SETTLED: u64 = 3;
 /// What was kept for nodes that were away is sent when they are seen, and found by looking at everything.
 const CATCHES_UP: Duration = Duration::from_secs(150);
+const KEYSPACE: &str = "regions";
+const KEYSPACES: [&str; 2] = ["regions_control", "regions_media"];
 const COPIES: [(&str, u8); 2] = [("dc1", 2), ("dc2", 2)];
 
 /// The processes of a region.
@@ -31,7 +33,7 @@ struct Site {
 
 impl Site {
     fn start(cluster: &Cluster, datacentre: &str) -> Self {
-        let mut fleet = Fleet::with(cluster, datacentre, "regions", &COPIES);
+        let mut fleet = Fleet::with(cluster, datacentre, KEYSPACE, &COPIES);
         Self { publisher: fleet.publisher(), reader: fleet.deliverer() }
     }
 
@@ -44,13 +46,20 @@ fn members() -> Options {
     Options { datacentres: 2, nodes: 2, zones: 0, servers: 0, ..parts() }
 }
 
-/// The nodes of the east at once, and its processes with them.
-fn kill_east(cluster: &Guard, east: &mut Site) {
-    east.publisher.server.kill();
-    east.reader.server.kill();
-    for node in ["1", "2"] {
-        cluster.kill(node).expect("a node");
-    }
+const EAST: [&str; 2] = ["1", "2"];
+const WEST: [&str; 2] = ["3", "4"];
+
+/// The `nodes` of a site at once, and its processes with them.
+fn kill(cluster: &Guard, nodes: [&str; 2], site: &mut Site) {
+    site.publisher.server.kill();
+    site.reader.server.kill();
+    nodes.iter().for_each(|node| cluster.kill(node).expect("a node"));
+}
+
+/// The nodes that do not run start again.
+fn restart(cluster: &Guard) {
+    let up = Cluster::up(cluster.folder(), &members(), &mut |step| eprintln!("cluster: {step}"));
+    drop(up.expect("the nodes start"));
 }
 
 /// What a reader at the live edge got of each segment: text, region, `ETag`.
@@ -93,7 +102,7 @@ fn next(event: &Event) -> u64 {
 #[test]
 fn a_region_dies_the_other_goes_on_and_both_serve_the_same_afterwards() {
     let cluster = start_own("regions", &members());
-    let (mut east, west) = (Site::start(&cluster, "dc1"), Site::start(&cluster, "dc2"));
+    let (mut east, mut west) = (Site::start(&cluster, "dc1"), Site::start(&cluster, "dc2"));
     let document = json!({"pipelines": ["a", "b"], "prefer_wait_ms": 1500, "hold_max_ms": 8000});
     let event = Event::with_duration(&east.publisher.server, &fresh_name("regions"), (3, 1), document);
     let (into_west, in_west) = (event.on(&west.publisher.server), event.on(&west.reader.server));
@@ -108,17 +117,16 @@ fn a_region_dies_the_other_goes_on_and_both_serve_the_same_afterwards() {
     let (published, read) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         // A pipeline for each region, as operators run them. The first of the order is chosen in both.
-        scope.spawn(|| publish(&into_west, "b", first, &published));
+        let publisher = scope.spawn(|| publish(&into_west, "b", first, &published));
         let western = scope.spawn(|| follow(&in_west, first, &read));
         let _ends = [End(&published), End(&read)];
         let eastern = while_published(&event, &in_east, first, BEFORE);
-        kill_east(&cluster, &mut east);
+        kill(&cluster, EAST, &mut east);
         let died = first + BEFORE;
         wait_until(event.expected_ms(died + WITHOUT));
         post(format!("{}/flush", into_west.document), "").expect(200);
-        let up = Cluster::up(cluster.folder(), &members(), &mut |step| eprintln!("cluster: {step}"));
-        drop(up.expect("the nodes start"));
-        let east = east.restart();
+        restart(&cluster);
+        let mut east = east.restart();
         let (event, in_east) = (event.on(&east.publisher.server), event.on(&east.reader.server));
         let back = next(&event);
         let later = while_published(&event, &in_east, back, AFTER);
@@ -137,7 +145,28 @@ fn a_region_dies_the_other_goes_on_and_both_serve_the_same_afterwards() {
             let in_the_east = eastern.get(number).or_else(|| later.get(number));
             assert!(in_the_east.is_none_or(|[_, _, other]| other == etag), "{number}: {in_the_east:?}, {etag}");
         }
-        agree(&in_east, &in_west, western.keys().copied().filter(same));
+        let numbers = || western.keys().copied().filter(same);
+        agree(&in_east, &in_west, numbers());
+        published.store(true, Ordering::Relaxed);
+        publisher.join().expect("no panic");
+
+        // The east's nodes come back with nothing. The reader that has lived on knows what there was; those that start read
+        // it from the west, and then the east has it.
+        east.publisher.server.kill();
+        EAST.iter().for_each(|node| cluster.kill(node).expect("a node"));
+        EAST.iter().for_each(|node| cluster.lose(node, &KEYSPACES).expect("files to remove"));
+        restart(&cluster);
+        agree(&in_east, &in_west, numbers());
+        let mut east = east.restart();
+        agree(&event.on(&east.reader.server), &in_west, numbers());
+        kill(&cluster, WEST, &mut west);
+        east = east.restart();
+        let alone = event.on(&east.reader.server);
+        for number in numbers() {
+            assert_eq!(alone.get(number).expect(200).header("etag"), western[&number][2], "{number}");
+        }
+        let alone = event.on(&east.publisher.server);
+        post(format!("{}/flush", alone.document), "").expect(200);
     });
 }
 
@@ -154,7 +183,7 @@ fn while_published(event: &Event, reader: &Event, first: u64, count: u64) -> Got
     })
 }
 
-/// Both answer every one of `numbers` alike, with the change that was made while one was dead.
+/// Both answer every one of `numbers` alike, with the change that was made while one was dead; neither calls any absent.
 fn agree(one: &Event, other: &Event, numbers: impl Iterator<Item = u64>) {
     let started = Instant::now();
     for number in numbers {
@@ -167,6 +196,7 @@ fn agree(one: &Event, other: &Event, numbers: impl Iterator<Item = u64>) {
                 break;
             }
             assert!(started.elapsed() < CATCHES_UP, "{number}: {seen:?}");
+            assert!(seen.iter().all(|one| [200, 503].contains(&one.0)), "{number}: {seen:?}");
             let_pass(Duration::from_millis(500));
         }
     }

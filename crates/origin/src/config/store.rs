@@ -1,7 +1,7 @@
 //! The `[store]` table of the configuration: which engine keeps media and events, and where it is found.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use headwater_cassandra::memcached::{self, Zone};
@@ -46,12 +46,12 @@ pub struct StoreConfig {
     pub publish_budget_ms: u64,
     /// After how long another node is asked for a chunk too, or later where all are slow; 0 for never.
     pub hedge_ms: u64,
-    /// memcached zones and the servers of each.
-    pub memcached: BTreeMap<String, Vec<SocketAddr>>,
+    /// memcached zones and the servers of each, as `NAME:PORT` or `ADDR:PORT`, written alike on every node.
+    pub memcached: BTreeMap<String, Vec<String>>,
     /// The zone to read from; the first one if the file does not say.
     pub memcached_zone: Option<String>,
-    /// The ops listeners of the nodes that publish, as `ADDR:PORT`, to hear of their commits at once.
-    pub feeds: Vec<SocketAddr>,
+    /// The ops listeners of the nodes that publish, as `NAME:PORT` or `ADDR:PORT`, to hear of their commits at once.
+    pub feeds: Vec<String>,
 }
 
 impl Default for StoreConfig {
@@ -96,11 +96,11 @@ impl StoreConfig {
         if self.contact_points.is_empty() {
             return Err(wrong("contact_points", "is missing; name some Cassandra nodes, like [\"10.0.0.1:9042\"]"));
         }
-        let has_port = |point: &String| {
-            point.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-        };
-        if !self.contact_points.iter().all(has_port) {
-            return Err(wrong("contact_points", "has an entry without a port; write `HOST:PORT`, usually port 9042"));
+        if !self.contact_points.iter().all(|point| is_place(point)) {
+            return Err(wrong("contact_points", "has an entry that is no `HOST:PORT`; the port is usually 9042"));
+        }
+        if !self.feeds.iter().all(|feed| is_place(feed)) {
+            return Err(wrong("feeds", "has an entry that is no `HOST:PORT`; name the ops listener of a node"));
         }
         if self.datacentre.is_empty() {
             return Err(wrong("datacentre", "is missing; write what `nodetool status` shows as Datacenter"));
@@ -131,6 +131,11 @@ impl StoreConfig {
         if let Some((name, _)) = self.memcached.iter().find(|(_, servers)| servers.is_empty()) {
             return Err(wrong(format!("store.memcached.{name}"), "has no servers; name some, or leave the zone out"));
         }
+        let strays = |servers: &Vec<String>| !servers.iter().all(|server| is_place(server));
+        if let Some((name, _)) = self.memcached.iter().find(|(_, servers)| strays(servers)) {
+            let problem = "has an entry that is no `HOST:PORT`; the port is usually 11211";
+            return Err(wrong(format!("store.memcached.{name}"), problem));
+        }
         let own = match &self.memcached_zone {
             Some(zone) if self.memcached.contains_key(zone) => zone,
             Some(_) => return Err(wrong("store.memcached_zone".into(), "is none of the zones in `store.memcached`")),
@@ -142,6 +147,17 @@ impl StoreConfig {
         let zones = self.memcached.iter().map(|(name, servers)| Zone { name: name.clone(), servers: servers.clone() });
         Ok(Some(memcached::Options::new(zones.collect(), own)))
     }
+}
+
+/// Whether `text` is a `HOST:PORT`, with an IPv6 address in brackets.
+fn is_place(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_name = |host: &str| {
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    };
+    is_port && in_brackets.map_or_else(|| is_name(host), |host| host.parse::<Ipv6Addr>().is_ok())
 }
 
 /// What a process does.
@@ -194,7 +210,7 @@ mod tests {
 
     const GOOD: &str = "role = 'deliver'\n[store]\nengine = 'cassandra'\ncontact_points = ['cassandra-0.nodes:9042']\n\
         datacentre = 'dc1'\nreplication = {dc1 = 5}\nmemcached_zone = 'b'\n[store.memcached]\n\
-        a = ['10.0.0.1:11211']\nb = ['10.0.0.2:11211']";
+        a = ['memcached-0.caches:11211']\nb = ['10.0.0.2:11211']";
 
     #[test]
     fn a_cluster_is_read_as_written() {
@@ -207,12 +223,39 @@ mod tests {
     }
 
     #[test]
+    fn places_are_told_from_what_is_none() {
+        for place in ["a:1", "10.0.0.1:9042", "[::1]:11211", "cache_0.caches-a.svc:65535"] {
+            assert!(super::is_place(place), "{place}");
+        }
+        for none in [
+            "",
+            "a",
+            ":1",
+            "a:",
+            "a:0",
+            "a:+80",
+            "a:65536",
+            "::1:80",
+            "[::1]",
+            "[x]:80",
+            "b@a:1",
+            "http://a:1",
+            "a b:1",
+        ] {
+            assert!(!super::is_place(none), "{none}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, word) in [
             ("[store]\nengine = 'cassandra'", "store.contact_points"),
             ("[store]\nengine = 'cassandra'\ncontact_points = ['10.0.0.1:9042']", "store.datacentre"),
             ("[store]\nengine = 'cassandra'\ncontact_points = ['nodes.example']", "HOST:PORT"),
+            ("[store]\nengine = 'cassandra'\ncontact_points = [':9042']", "HOST:PORT"),
             ("[store]\ncontact_points = ['10.0.0.1:9042']", "engine = \"cassandra\""),
+            (&GOOD.replace("role = 'deliver'\n[store]", "[store]\nfeeds = ['http://node-0:7090']"), "store.feeds"),
+            (&GOOD.replace("10.0.0.2:11211", "10.0.0.2"), "store.memcached.b"),
             ("[store]\nengine = 'paper'", "paper"),
             ("[store]\npublish_budget_ms = 99", "store.publish_budget_ms"),
             ("role = 'deliver'", "role"),

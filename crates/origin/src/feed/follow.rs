@@ -2,7 +2,6 @@
 //! to the readers here. Must never believe a commit, nor keep a flight whose feed is lost.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +29,13 @@ pub const PLACE_HEADER: &str = "headwater-feed-place";
 /// Whether something was lost before this answer.
 pub const GAP_HEADER: &str = "headwater-feed-gap";
 
-/// Follows the node at `address` for as long as this process runs.
-pub async fn run(origin: Arc<Origin>, address: SocketAddr) {
+/// Follows the node at `address`, `HOST:PORT`, for as long as this process runs.
+pub async fn run(origin: Arc<Origin>, address: String) {
     let client = Client::default();
     let (mut place, mut is_lost) = (None, false);
     let mut flights = HashMap::new();
     while !origin.drain.has_started() {
-        let asked = ask(&client, address, place);
+        let asked = ask(&client, &address, place);
         let answer = tokio::select! {
             answer = asked => answer,
             () = origin.clock.sleep(POLL + SILENCE_MAX) => Err("it does not answer".to_owned()),
@@ -71,7 +70,7 @@ pub async fn run(origin: Arc<Origin>, address: SocketAddr) {
     }
 }
 
-async fn ask(client: &Client, address: SocketAddr, place: Option<Place>) -> Result<(Place, bool, Vec<Frame>), String> {
+async fn ask(client: &Client, address: &str, place: Option<Place>) -> Result<(Place, bool, Vec<Frame>), String> {
     let url = match place {
         None => format!("http://{address}/v1/feed"),
         Some(Place { boot, next }) => format!("http://{address}/v1/feed?boot={boot}&next={next}"),

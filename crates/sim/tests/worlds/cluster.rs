@@ -177,6 +177,14 @@ impl Tables {
         }
     }
 
+    /// Who asks all datacentres gets what is on its way, and has it put here; whether all answer.
+    pub fn bring(&mut self, to: usize, now: Duration) -> bool {
+        let answers = now >= self.cut_until;
+        let on_the_way = self.ways.iter_mut().filter(|(_, site, _)| answers && *site == to);
+        on_the_way.for_each(|(at, ..)| *at = now);
+        answers
+    }
+
     fn send(&mut self, from: usize, sent: Sent, now: Duration) {
         if self.sites.len() == 1 {
             return;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_cassandra::tables::{
-    Chunk, Chunks, Copies, Entries, Keeps, Note, Notes, Place, Records, Source, Standing, Swap, Token, Written,
+    Chunk, Chunks, Copies, Entries, Keeps, Note, Notes, Place, Reach, Records, Source, Standing, Swap, Token, Written,
 };
 use headwater_model::event::Entry;
 use headwater_model::row::{EventId, Object, Row};
@@ -273,13 +273,23 @@ impl Records for Link {
         Ok(rows.filter(|row| numbers.contains(&number(row)) && keeps(row)).take(limit).collect())
     }
 
-    async fn scan(&self, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
+    async fn scan(&self, reach: Reach, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
         let site = self.0.site;
-        for Copies { own, other } in self.plain(SCAN, move |tables, now| tables.all_rows(site, false, now)).await? {
+        let read = move |tables: &mut Tables, now| {
+            let reaches = reach == Reach::Here || tables.bring(site, now);
+            reaches.then(|| tables.all_rows(site, false, now))
+        };
+        for Copies { own, other } in self.plain(SCAN, read).await?.ok_or_else(unanswered)? {
             own.into_iter().for_each(|row| see(true, row));
             other.into_iter().for_each(|row| see(false, row));
         }
         Ok(())
+    }
+
+    async fn mend_listings(&self) -> Result<(), StoreError> {
+        let site = self.0.site;
+        let reaches = self.plain(SCAN, move |tables, now| tables.bring(site, now)).await?;
+        reaches.then_some(()).ok_or_else(unanswered)
     }
 
     async fn list_row(&self, place: &Place, _: i32) -> Result<(), StoreError> {
@@ -338,9 +348,13 @@ impl Entries for Link {
         self.plain(READ, move |tables, now| tables.entry_serial(site, &tenant, &name, now)).await
     }
 
-    async fn entries(&self) -> Result<Vec<Standing>, StoreError> {
+    async fn entries(&self, reach: Reach) -> Result<Vec<Standing>, StoreError> {
         let site = self.0.site;
-        self.plain(SCAN, move |tables, now| tables.all_entries(site, now)).await
+        let read = move |tables: &mut Tables, now| {
+            let reaches = reach == Reach::Here || tables.bring(site, now);
+            reaches.then(|| tables.all_entries(site, now))
+        };
+        self.plain(SCAN, read).await?.ok_or_else(unanswered)
     }
 
     async fn swap_entry(&self, entry: &Entry, _: &[EventId], expected: u64) -> Result<Written, StoreError> {
@@ -381,9 +395,13 @@ impl Chunks for Link {
         self.plain(WRITE, move |tables, now| tables.put_chunk(site, chunk, (bytes, until(ttl_s, now)), now)).await
     }
 
-    async fn get(&self, chunk: Chunk, _: usize, _: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
+    async fn get(&self, chunk: Chunk, _: usize, from: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
         let site = self.0.site;
-        let bytes = self.plain(READ, move |tables, now| tables.chunk(site, chunk, now)).await?;
+        let read = move |tables: &mut Tables, now| {
+            let reaches = from != Source::Both || tables.bring(site, now);
+            reaches.then(|| tables.chunk(site, chunk, now))
+        };
+        let bytes = self.plain(READ, read).await?.ok_or_else(unanswered)?;
         Ok(bytes.map(|bytes| (bytes, Tier::Store)))
     }
 
