@@ -406,7 +406,8 @@ impl World {
             self.time.sleep(Duration::from_millis(pause)).await;
             let node = random.below(self.nodes.len() as u64) as usize;
             if kind == 0 {
-                let span = Duration::from_millis(random.below(3500));
+                // Where there are two datacentres, long enough for a node to read everything again.
+                let span = Duration::from_millis(random.below(if self.is_parted { 8000 } else { 3500 }));
                 self.nodes[node].process().iter().for_each(|process| process.link.cut(span));
                 self.tell_of(node, &format!("is cut off for {span:?}"));
             } else if self.nodes[node].process().is_some() {
