@@ -14,7 +14,7 @@ use scylla::response::query_result::QueryResult;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
 
-use crate::error::{damaged, unavailable};
+use crate::error::{damaged, readable, unavailable};
 use crate::rows;
 use crate::session::Cluster;
 use crate::tables::Reach;
@@ -113,7 +113,9 @@ impl Cluster {
         let mut copies: BTreeMap<(Tenant, EventName), (Option<Copy>, Option<Copy>)> = BTreeMap::new();
         while let Some(row) = rows.next().await {
             let (name, _, entry, ended) = row.map_err(|error| unavailable("reading all events", error))?;
-            let (Some((own, _)), Some(copy)) = (self.sites.read(&name), decode((entry, ended))?) else { continue };
+            let (Some((own, _)), Some(copy)) = (self.sites.read(&name), readable(decode((entry, ended)))?) else {
+                continue;
+            };
             let (tenant, name) = copy.0.names();
             let copies = copies.entry((tenant.clone(), name.clone())).or_default();
             *(if own { &mut copies.0 } else { &mut copies.1 }) = Some(copy);

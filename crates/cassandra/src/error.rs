@@ -74,3 +74,14 @@ pub(crate) fn unavailable(doing: &str, error: impl std::fmt::Display) -> StoreEr
 pub(crate) fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what}: {error}"))
 }
+
+/// What cannot be read is left out where many are read, and said: the others are none the worse for it.
+pub(crate) fn readable<T: Default>(read: Result<T, StoreError>) -> Result<T, StoreError> {
+    match read {
+        Err(StoreError::Damaged(what)) => {
+            tracing::error!(what, "left out; `headwater store check` tells where it is");
+            Ok(T::default())
+        }
+        read => read,
+    }
+}

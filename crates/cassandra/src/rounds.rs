@@ -192,8 +192,12 @@ impl Engine {
 
     /// Takes in what stands for `key` now, of which `before` was known.
     async fn look_up(&self, key: &Key, before: &Copies) -> Result<(), StoreError> {
-        let stands = self.cluster.row(&Place::of(key)).await?;
-        self.announcer.learn(key, before, stands);
+        match self.cluster.row(&Place::of(key)).await {
+            Ok(stands) => drop(self.announcer.learn(key, before, stands)),
+            // What was known of it is all there is.
+            Err(StoreError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 }

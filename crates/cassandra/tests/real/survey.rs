@@ -178,11 +178,11 @@ async fn damage_of_every_kind_is_found_and_mended() {
     assert!(repaired.whole && left(&repaired.deeds).is_empty(), "{:#?}", repaired.deeds);
     let report = survey.check(true).await.expect("the cluster answers");
     assert_eq!((lines(&report.findings), report.whole), (vec![], true), "{report:#?}");
-    after_the_repair(&store, &vandal, &survey).await;
+    after_the_repair(&store, &options, &vandal, &survey).await;
 }
 
 /// What the engine makes of it.
-async fn after_the_repair(store: &Cassandra, vandal: &Vandal, survey: &Survey) {
+async fn after_the_repair(store: &Cassandra, options: &Options, vandal: &Vandal, survey: &Survey) {
     let rendition = headwater_model::Rendition::new("v").expect("a name");
     let rows = store.rows(EVENT, &rendition, 0..=9, 100).await.expect("rows can be listed");
     let numbers = |pipeline: &str| {
@@ -199,14 +199,21 @@ async fn after_the_repair(store: &Cassandra, vandal: &Vandal, survey: &Survey) {
     let row = stored(store, segment("v", 7, "a"), 7).await;
     let wrong = "INSERT INTO media.chunks (version, part, bytes) VALUES (?, 1, ?)";
     vandal.run(wrong, (row.version.0.to_be_bytes(), vec![0_u8; 300_000 - (256 << 10)])).await;
-    let place = (EVENT.0.cast_signed(), i64::MIN + 70);
+    let place = (EVENT.0.cast_signed(), i64::MIN + 60);
     let garbage =
         "INSERT INTO control.rows (event, shelf, number, name, pipeline, row) VALUES (?, 's:v', ?, '', 'a@dc1', 0x00)";
     vandal.run(garbage, place).await;
     let report = survey.check(false).await.expect("the cluster answers");
-    assert_eq!(lines(&report.findings), ["UnreadableRecord live/game v 70 a"]);
+    assert_eq!(lines(&report.findings), ["UnreadableRecord live/game v 60 a"]);
     let report = survey.check(true).await.expect("the cluster answers");
-    assert_eq!(lines(&report.findings), ["DamagedBytes live/game v 7 a", "UnreadableRecord live/game v 70 a"]);
+    assert_eq!(lines(&report.findings), ["DamagedBytes live/game v 7 a", "UnreadableRecord live/game v 60 a"]);
+    // A record that nobody can read keeps no process from starting, and nobody from the others.
+    let listed =
+        "INSERT INTO control.listing (event, shelf, block, number, name, pipeline) VALUES (?, 's:v', 0, ?, '', 'a')";
+    vandal.run(listed, place).await;
+    let anew = open(options, Arc::new(Heard::default())).await;
+    let rows = anew.rows(EVENT, &rendition, 0..=99, 100).await.expect("rows can be listed");
+    assert_eq!(rows.iter().filter(|row| row.size > 0).count(), 10, "{rows:#?}");
 }
 
 /// Publishes, replaces, removes and deletes until it is told to stop; how many rounds.
