@@ -73,7 +73,12 @@ pub(crate) async fn run(engine: Weak<Engine>) {
         if let Some(read) = reading.try_join_next() {
             let (spell, asked, read) = read.unwrap_or((None, Reach::Both, Err(stopped())));
             match &read {
-                Ok(_) => spell.into_iter().for_each(|spell| engine.spells.made_good(spell)),
+                Ok(reach) => {
+                    if *reach == Reach::Both {
+                        tracing::info!("the records of both datacentres were read; what one had lost is back");
+                    }
+                    spell.into_iter().for_each(|spell| engine.spells.made_good(spell));
+                }
                 Err(error) => tracing::warn!(%error, "the records cannot be read again; trying again in {RETRY:?}"),
             }
             rounds.ended(asked, read.ok(), now);

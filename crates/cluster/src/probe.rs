@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// A node that does not answer by then is asked again.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// Reads every token range of a keyspace that has three copies on any three nodes, and hardly any rows.
-const QUESTION: &str = "SELECT id FROM system_distributed.repair_history LIMIT 1";
+/// Reads every token range of a keyspace that has two copies on any two nodes, and hardly any rows.
+const QUESTION: &str = "SELECT session_id FROM system_traces.sessions LIMIT 1";
 
 const OPCODE_READY: u8 = 0x02;
 const OPCODE_RESULT: u8 = 0x08;
