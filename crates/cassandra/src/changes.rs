@@ -46,7 +46,7 @@ const LOOKS_APART_MAX: Duration = Duration::from_millis(600);
 const LINGER: Duration = Duration::from_secs(3);
 /// Looks at records at once.
 const LOOKS: usize = 16;
-/// Who has not looked for this long may have missed notes and reads all records again.
+/// Who has not looked for this long may have missed notes, which live a little longer, and reads all records again.
 pub(crate) const BLIND_MAX: Duration = Duration::from_secs(90);
 
 /// What is about to change.
@@ -150,7 +150,11 @@ impl Notes for Cluster {
         while let Some(row) = rows.next().await {
             let (_, token, node, kind, key) = row.map_err(|error| unavailable("reading changes", error))?;
             let token = Token::try_from(token).map_err(|_| damaged("a note of a change", "its token"))?;
-            notes.push((token, node, Note::read(kind, &key, token)?));
+            match Note::read(kind, &key, token) {
+                Ok(note) => notes.push((token, node, note)),
+                // Of a later build, perhaps. It is asked for five times a second, and the others matter.
+                Err(error) => tracing::debug!(%error, "a note is left out"),
+            }
         }
         Ok(notes)
     }

@@ -20,7 +20,9 @@ use crate::chunks::{self, Chunks};
 use crate::copies::Copies;
 use crate::entries::Standing;
 use crate::index::{Index, keeps, life};
-use crate::options::{ARRIVAL_LOOK, BOTH_BUDGET, BOTH_MAX, Options, READ_BUDGET, RECORDS_IN_FLIGHT, SCANS_MAX};
+use crate::options::{
+    ARRIVAL_LOOK, BOTH_BUDGET, BOTH_MAX, BOTH_PAUSE, Options, READ_BUDGET, RECORDS_IN_FLIGHT, SCANS_MAX,
+};
 use crate::place::Place;
 use crate::rounds::Spells;
 use crate::session::Cluster;
@@ -264,10 +266,12 @@ async fn load(cluster: &dyn Tables, options: &Options, clock: &dyn Clock) -> Res
     if options.replication.len() > 1 {
         tokio::select! {
             biased;
-            loaded = scan_both(cluster, options) => if let Some(loaded) = loaded { return loaded },
+            loaded = scan_both(cluster, options, clock) => if let Some(loaded) = loaded { return loaded },
             () = clock.sleep(BOTH_BUDGET) => {}
         }
-        tracing::warn!("the other datacentre does not answer, or not soon; its records are read later");
+        tracing::warn!(
+            "the records of both datacentres cannot be read now; those here have to do, the rest is read later"
+        );
     }
     let mut scans = 1;
     loop {
@@ -282,12 +286,15 @@ async fn load(cluster: &dyn Tables, options: &Options, clock: &dyn Clock) -> Res
 }
 
 /// `None` if the other datacentre does not answer.
-async fn scan_both(cluster: &dyn Tables, options: &Options) -> Option<Result<Loaded, StoreError>> {
+async fn scan_both(cluster: &dyn Tables, options: &Options, clock: &dyn Clock) -> Option<Result<Loaded, StoreError>> {
     for _ in 0..BOTH_MAX {
         match scan(cluster, options, Reach::Both).await {
-            Err(StoreError::Unavailable(error)) => tracing::debug!(error, "the records of both datacentres"),
+            Err(StoreError::Unavailable(error)) => {
+                tracing::warn!(error, "the records of both datacentres cannot be read")
+            }
             answer => return Some(answer),
         }
+        clock.sleep(BOTH_PAUSE).await;
     }
     None
 }

@@ -56,6 +56,9 @@ pub trait Entries: Send + Sync {
 /// One datacentre's, with the lives that it has still to free.
 pub(crate) type Copy = (Entry, Vec<EventId>);
 
+/// One that was read, if there is one and it can be.
+pub(crate) type Decoded = Result<Option<Copy>, StoreError>;
+
 /// Whether `one` counts and not `other`: the later revision does. Two datacentres that have changed an event at once have
 /// the same one, and choose alike.
 pub(crate) fn outranks(one: &Entry, other: &Entry) -> bool {
@@ -104,8 +107,12 @@ impl Cluster {
         Ok(row.map(decode).transpose()?.flatten())
     }
 
-    /// Every entry as `statement` reads them.
-    pub(crate) async fn entries_by(&self, statement: &PreparedStatement) -> Result<Vec<Standing>, StoreError> {
+    /// Every entry as `statement` reads them; `judge` says what to make of one that cannot be read.
+    pub(crate) async fn entries_by(
+        &self,
+        statement: &PreparedStatement,
+        judge: fn(Decoded) -> Decoded,
+    ) -> Result<Vec<Standing>, StoreError> {
         let pages = self.session.execute_iter(statement.clone(), ()).await;
         let pages = pages.map_err(|error| unavailable("reading all events", error))?;
         let rows = pages.rows_stream::<(String, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>)>();
@@ -113,7 +120,7 @@ impl Cluster {
         let mut copies: BTreeMap<(Tenant, EventName), (Option<Copy>, Option<Copy>)> = BTreeMap::new();
         while let Some(row) = rows.next().await {
             let (name, _, entry, ended) = row.map_err(|error| unavailable("reading all events", error))?;
-            let (Some((own, _)), Some(copy)) = (self.sites.read(&name), readable(decode((entry, ended)))?) else {
+            let (Some((own, _)), Some(copy)) = (self.sites.read(&name), judge(decode((entry, ended)))?) else {
                 continue;
             };
             let (tenant, name) = copy.0.names();
@@ -136,7 +143,8 @@ impl Entries for Cluster {
     }
 
     async fn entries(&self, reach: Reach) -> Result<Vec<Standing>, StoreError> {
-        self.entries_by(self.statements.events.scan.by(reach)).await
+        let judge = |copy| readable(copy, "an event cannot be read");
+        self.entries_by(self.statements.events.scan.by(reach), judge).await
     }
 
     async fn swap_entry(&self, entry: &Entry, ended: &[EventId], expected: u64) -> Result<Written, StoreError> {
@@ -164,7 +172,7 @@ impl Entries for Cluster {
 
 type Columns = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-fn decode((entry, ended): Columns) -> Result<Option<Copy>, StoreError> {
+fn decode((entry, ended): Columns) -> Decoded {
     let Some(json) = entry else { return Ok(None) };
     let entry = Entry::from_json(&json).map_err(|error| damaged("an event", error))?;
     let ended = ended.unwrap_or_default();

@@ -75,11 +75,12 @@ pub(crate) fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what}: {error}"))
 }
 
-/// What cannot be read is left out where many are read, and said: the others are none the worse for it.
-pub(crate) fn readable<T: Default>(read: Result<T, StoreError>) -> Result<T, StoreError> {
+/// What cannot be read is left out where many are read for readers, and said: the others are none the worse for it. Not for
+/// who deletes what nothing names.
+pub(crate) fn readable<T: Default>(read: Result<T, StoreError>, what: &str) -> Result<T, StoreError> {
     match read {
-        Err(StoreError::Damaged(what)) => {
-            tracing::error!(what, "left out; `headwater store check` tells where it is");
+        Err(StoreError::Damaged(error)) => {
+            tracing::error!(error, "{what} and is left out; `headwater store check` tells where it is");
             Ok(T::default())
         }
         read => read,

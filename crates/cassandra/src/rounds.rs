@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::copies::Copies;
 use crate::engine::{Engine, mend_listings};
-use crate::options::BOTH_MAX;
+use crate::options::{BOTH_BUDGET, BOTH_MAX, BOTH_PAUSE};
 use crate::place::Place;
 use crate::tables::Reach;
 
@@ -69,7 +69,7 @@ pub(crate) async fn run(engine: Weak<Engine>) {
         let Some(engine) = engine.upgrade() else { return };
         let now = clock.monotonic();
         let spell = engine.spells.open();
-        let due = rounds.due(engine.cluster.others_up(), spell.is_some(), now);
+        let due = rounds.due(engine.cluster.others_up(), spell, now);
         if let Some(read) = reading.try_join_next() {
             let (spell, asked, read) = read.unwrap_or((None, Reach::Both, Err(stopped())));
             match &read {
@@ -84,7 +84,9 @@ pub(crate) async fn run(engine: Weak<Engine>) {
             rounds.ended(asked, read.ok(), now);
         } else if let Some(reach) = due.filter(|_| reading.is_empty()) {
             rounds.begin(reach, now);
-            reading.spawn(async move { (spell, reach, read(&engine, reach).await) });
+            // Who asks for what is absent waits for the end of a spell.
+            let budget = if spell.is_some() { BOTH_BUDGET } else { ROUND_EVERY };
+            reading.spawn(async move { (spell, reach, read(&engine, reach, budget).await) });
         }
     }
 }
@@ -93,17 +95,28 @@ fn stopped() -> StoreError {
     StoreError::Unavailable("the reading has stopped".into())
 }
 
-/// Reads all records as far as `reach`, or here if the other datacentre does not answer; how far.
-async fn read(engine: &Engine, reach: Reach) -> Result<Reach, StoreError> {
-    for _ in 0..if reach == Reach::Both { BOTH_MAX } else { 0 } {
-        match engine.read_all(reach).await {
-            Err(StoreError::Unavailable(error)) => {
-                tracing::warn!(error, "the records of both datacentres cannot be read now");
-            }
-            done => return done.map(|()| reach),
-        }
+/// Reads all records as far as `reach`, or here if the other datacentre does not answer within `budget`; how far.
+async fn read(engine: &Engine, reach: Reach, budget: Duration) -> Result<Reach, StoreError> {
+    if reach == Reach::Both
+        && let Some(Some(read)) = engine.within(budget, read_both(engine)).await
+    {
+        return read.map(|()| reach);
     }
     engine.read_all(Reach::Here).await.map(|()| Reach::Here)
+}
+
+/// `None` if the other datacentre does not answer.
+async fn read_both(engine: &Engine) -> Option<Result<(), StoreError>> {
+    for _ in 0..BOTH_MAX {
+        match engine.read_all(Reach::Both).await {
+            Err(StoreError::Unavailable(error)) => {
+                tracing::warn!(error, "the records of both datacentres cannot be read");
+            }
+            read => return Some(read),
+        }
+        engine.clock.sleep(BOTH_PAUSE).await;
+    }
+    None
 }
 
 /// When all is read, and how far.
@@ -116,6 +129,8 @@ struct Rounds {
     pause: Duration,
     /// Nothing is read before.
     rests_until: Duration,
+    /// The last spell without sight that was heard of.
+    spell: u64,
     /// What the nodes here may have lost was not asked of the other datacentre yet.
     owes: bool,
 }
@@ -126,20 +141,21 @@ impl Rounds {
         // Who has answered is up, be this process still connecting.
         let up = up.max(usize::from(loaded == Reach::Both));
         let (due, pause) = (now + ROUND_FIRST, ROUND_FIRST);
-        Self { up, due, pause, rests_until: now, owes: loaded == Reach::Here }
+        Self { up, due, pause, rests_until: now, spell: 0, owes: loaded == Reach::Here }
     }
 
-    /// What is to be read now, if anything, with so many nodes of the other datacentre up, and those here perhaps down
-    /// until now.
-    fn due(&mut self, up: Option<usize>, was_blind: bool, now: Duration) -> Option<Reach> {
-        let Some(up) = up else { return (was_blind && now >= self.rests_until).then_some(Reach::Here) };
-        if up > self.up {
-            (self.due, self.pause) = (now + ROUND_FIRST, ROUND_FIRST);
+    /// What is to be read now, if anything, with so many nodes of the other datacentre up, and a spell to be made good.
+    fn due(&mut self, up: Option<usize>, spell: Option<u64>, now: Duration) -> Option<Reach> {
+        let Some(up) = up else { return spell.filter(|_| now >= self.rests_until).map(|_| Reach::Here) };
+        let is_news = spell.is_some_and(|spell| spell > self.spell);
+        if up > self.up || is_news {
+            (self.due, self.pause) = (self.due.min(now + ROUND_FIRST), ROUND_FIRST);
         }
-        self.owes |= was_blind || (self.up == 0 && up > 0);
+        self.owes |= is_news || (self.up == 0 && up > 0);
+        self.spell = spell.unwrap_or(self.spell);
         self.up = up;
-        let reach = if self.owes && (up > 0 || was_blind) { Reach::Both } else { Reach::Here };
-        ((was_blind || now >= self.due) && now >= self.rests_until).then_some(reach)
+        let reach = if self.owes && (up > 0 || spell.is_some()) { Reach::Both } else { Reach::Here };
+        ((spell.is_some() || now >= self.due) && now >= self.rests_until).then_some(reach)
     }
 
     /// A reading begins at `now`. What happens meanwhile calls for another one.
@@ -217,16 +233,25 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// When all is read and how far, of a process that has loaded so, with `up` nodes there and `blind` until then.
+    /// When all is read and how far, of a process that has loaded so, with `up` nodes there and spells that ended `blind`;
+    /// each reading takes 3 s.
     fn rounds(loaded: Reach, up: impl Fn(u64) -> Option<usize>, blind: &[u64]) -> Vec<(u64, Reach)> {
         let mut rounds = Rounds::new(at(0), up(0).unwrap_or(0), loaded);
-        let read = |second: u64| {
-            let reach = rounds.due(up(second), blind.contains(&second), at(second))?;
-            rounds.begin(reach, at(second));
-            rounds.ended(reach, Some(reach), at(second));
-            Some((second, reach))
-        };
-        (0..3000).filter_map(read).collect()
+        let (mut reading, mut seen, spells) = (None, Vec::new(), Spells::default());
+        for second in 0..3000 {
+            blind.iter().filter(|end| **end == second).for_each(|_| spells.happened());
+            let spell = spells.open();
+            let due = rounds.due(up(second), spell, at(second));
+            if let Some((reach, spell, _)) = reading.take_if(|(_, _, end)| *end == second) {
+                rounds.ended(reach, Some(reach), at(second));
+                Option::into_iter(spell).for_each(|spell| spells.made_good(spell));
+            } else if let Some(reach) = due.filter(|_| reading.is_none()) {
+                rounds.begin(reach, at(second));
+                reading = Some((reach, spell, second + 3));
+                seen.push((second, reach));
+            }
+        }
+        seen
     }
 
     fn all(reach: Reach, seconds: &[u64]) -> Vec<(u64, Reach)> {
@@ -245,8 +270,11 @@ mod tests {
 
     #[test]
     fn what_was_missed_is_read_at_once_and_of_both() {
-        assert_eq!(rounds(Both, |_| Some(2), &[20])[..4], [(15, Here), (20, Both), (50, Here), (110, Here)]);
+        let seen = [(15, Here), (20, Both), (35, Here), (65, Here), (125, Here)];
+        assert_eq!(rounds(Both, |_| Some(2), &[20])[..5], seen);
         assert_eq!(rounds(Here, |_| None, &[20, 70]), all(Here, &[20, 70]));
+        // A second spell while the first one is made good.
+        assert_eq!(rounds(Both, |_| Some(2), &[20, 21])[..4], [(15, Here), (20, Both), (24, Both), (39, Here)]);
         // Not while there is nobody to ask; as soon as there is.
         let later = |second| Some(usize::from(second >= 40));
         assert_eq!(rounds(Here, later, &[])[..4], [(15, Here), (30, Here), (55, Both), (70, Here)]);
@@ -255,23 +283,29 @@ mod tests {
     #[test]
     fn a_reading_that_failed_is_made_up_for() {
         let mut rounds = Rounds::new(at(0), 1, Here);
-        assert_eq!(rounds.due(Some(1), false, at(15)), Some(Both));
+        assert_eq!(rounds.due(Some(1), None, at(15)), Some(Both));
         rounds.begin(Both, at(15));
         rounds.ended(Both, None, at(20));
-        assert_eq!([24, 25].map(|second| rounds.due(Some(1), false, at(second))), [None, Some(Both)]);
+        assert_eq!([24, 25].map(|second| rounds.due(Some(1), None, at(second))), [None, Some(Both)]);
         // The other datacentre did not answer.
         rounds.begin(Both, at(25));
         rounds.ended(Both, Some(Here), at(26));
-        assert_eq!([54, 55].map(|second| rounds.due(Some(1), false, at(second))), [None, Some(Both)]);
+        assert_eq!([54, 55].map(|second| rounds.due(Some(1), None, at(second))), [None, Some(Both)]);
+        // Nor after a spell: soon, although rounds had become rare.
+        rounds.pause = ROUND_EVERY;
+        assert_eq!(rounds.due(Some(1), Some(1), at(60)), Some(Both));
+        rounds.begin(Both, at(60));
+        rounds.ended(Both, Some(Here), at(61));
+        assert_eq!([74, 75].map(|second| rounds.due(Some(1), None, at(second))), [None, Some(Both)]);
     }
 
     #[test]
     fn what_happens_while_it_reads_calls_for_another_reading() {
         let mut rounds = Rounds::new(at(0), 1, Both);
         rounds.begin(Here, at(15));
-        assert_eq!([20, 40].map(|second| rounds.due(Some(usize::from(second > 30)), false, at(second))), [None, None]);
-        rounds.ended(Here, Some(Here), at(41));
-        assert_eq!([54, 55].map(|second| rounds.due(Some(1), false, at(second))), [None, Some(Both)]);
+        assert_eq!([20, 25].map(|second| rounds.due(Some(usize::from(second > 22)), None, at(second))), [None, None]);
+        rounds.ended(Here, Some(Here), at(26));
+        assert_eq!([29, 30].map(|second| rounds.due(Some(1), None, at(second))), [None, Some(Both)]);
         let spells = Spells::default();
         spells.happened();
         let spell = spells.open().unwrap();

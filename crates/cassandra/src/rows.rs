@@ -58,7 +58,7 @@ impl Cluster {
         place: &Place,
     ) -> Result<Copies, StoreError> {
         let Some(pipeline) = self.sites.other(&place.pipeline) else { return Ok(Copies::own(own)) };
-        Ok(Copies { own, other: readable(self.record(other, place, &pipeline).await)? })
+        Ok(Copies { own, other: self.record(other, place, &pipeline).await? })
     }
 
     /// One record as `statement` reads it.
@@ -88,7 +88,8 @@ impl Cluster {
         let listed = blocks.iter().map(|block| self.listed(event, shelf, *block, numbers.clone()));
         let listed: Vec<_> = listed.collect();
         let places: Vec<Vec<Place>> = stream::iter(listed).buffered(LISTED_AT_ONCE).try_collect().await?;
-        let reads: Vec<_> = places.iter().flatten().map(async |place| readable(self.row(place).await)).collect();
+        let read = async |place| readable(self.row(place).await, "a record that is listed cannot be read");
+        let reads: Vec<_> = places.iter().flatten().map(read).collect();
         let rows: Vec<Copies> = stream::iter(reads).buffered(ROWS_AT_ONCE).try_collect().await?;
         // What holds the place of a candidate that was passed over is nobody's record.
         Ok(rows.iter().filter_map(Copies::counts).filter(Row::has_come).collect())
@@ -204,7 +205,8 @@ impl Records for Cluster {
         while let Some(row) = rows.next().await {
             let (pipeline, row) = row.map_err(|error| unavailable("reading all records", error))?;
             let (Some((own, _)), Some(row)) = (self.sites.read(&pipeline), row) else { continue };
-            readable(decode(&row).map(Some))?.into_iter().for_each(|row| see(own, row));
+            let row = readable(decode(&row).map(Some), "a record cannot be read")?;
+            row.into_iter().for_each(|row| see(own, row));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod statements;
 mod verify;
 
 use std::collections::HashMap;
+use std::convert::identity;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use headwater_store::stamp::Clock;
 use parking_lot::Mutex;
 
 use crate::OpenError;
-use crate::entries::{Entries, Standing};
+use crate::entries::Standing;
 use crate::index::life;
 use crate::options::Options;
 use crate::place;
@@ -138,7 +139,8 @@ impl Survey {
 
     /// The lives of events as they are now.
     async fn lives(&self) -> Result<Lives, StoreError> {
-        Ok(Lives::of(self.cluster.entries(Reach::Here).await?))
+        let scan = self.cluster.statements.events.scan.by(Reach::Here);
+        Ok(Lives::of(self.cluster.entries_by(scan, identity).await?))
     }
 }
 

@@ -2,6 +2,7 @@
 //! ended, and what came in too late to be freed. Found by whole tables, because its listing may be gone already.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::identity;
 
 use headwater_model::row::{EventId, Row};
 use headwater_store::StoreError;
@@ -53,7 +54,7 @@ impl Survey {
 
     /// The lives of events as any node of any datacentre knows them; `None` if not all answer.
     async fn lives_anywhere(&self) -> Result<Option<Lives>, StoreError> {
-        match self.cluster.entries_by(&self.statements.everywhere.events).await {
+        match self.cluster.entries_by(&self.statements.everywhere.events, identity).await {
             Ok(entries) => Ok(Some(Lives::of(entries))),
             Err(StoreError::Unavailable(error)) => {
                 tracing::warn!(error, "not every node can be asked for events");

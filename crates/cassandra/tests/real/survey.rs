@@ -207,13 +207,19 @@ async fn after_the_repair(store: &Cassandra, options: &Options, vandal: &Vandal,
     assert_eq!(lines(&report.findings), ["UnreadableRecord live/game v 60 a"]);
     let report = survey.check(true).await.expect("the cluster answers");
     assert_eq!(lines(&report.findings), ["DamagedBytes live/game v 7 a", "UnreadableRecord live/game v 60 a"]);
-    // A record that nobody can read keeps no process from starting, and nobody from the others.
+    // What nobody can read keeps no process from starting, and nobody from the others. Who might delete what an event
+    // that cannot be read still has does nothing.
+    let garbage = "INSERT INTO control.events (tenant, name, rev, entry) VALUES ('live', 'broken@dc1', 1, 0x00)";
+    vandal.run(garbage, ()).await;
+    let all = Mend { drop_lost: true, ..Mend::default() };
+    assert!(survey.repair(false, all).await.is_err_and(|error| error.to_string().contains("an event")));
     let listed =
         "INSERT INTO control.listing (event, shelf, block, number, name, pipeline) VALUES (?, 's:v', 0, ?, '', 'a')";
     vandal.run(listed, place).await;
     let anew = open(options, Arc::new(Heard::default())).await;
     let rows = anew.rows(EVENT, &rendition, 0..=99, 100).await.expect("rows can be listed");
     assert_eq!(rows.iter().filter(|row| row.size > 0).count(), 10, "{rows:#?}");
+    assert_eq!(anew.entries().await.expect("entries can be read").len(), 1);
 }
 
 /// Publishes, replaces, removes and deletes until it is told to stop; how many rounds.
