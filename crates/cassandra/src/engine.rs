@@ -17,12 +17,9 @@ use tokio::sync::Semaphore;
 use crate::announce::{Announcer, is_removed, slot};
 use crate::changes::{Note, Watch};
 use crate::chunks::{self, Chunks};
-use crate::copies::Copies;
-use crate::entries::Standing;
-use crate::index::{Index, keeps, life};
-use crate::options::{
-    ARRIVAL_LOOK, BOTH_BUDGET, BOTH_MAX, BOTH_PAUSE, Options, READ_BUDGET, RECORDS_IN_FLIGHT, SCANS_MAX,
-};
+use crate::index::keeps;
+use crate::load::{Loaded, load};
+use crate::options::{ARRIVAL_LOOK, Options, READ_BUDGET, RECORDS_IN_FLIGHT};
 use crate::place::Place;
 use crate::rounds::Spells;
 use crate::session::Cluster;
@@ -249,80 +246,4 @@ pub(crate) fn ttl_s(keep: Keep, grace: Millis, wall: Timestamp) -> i32 {
 /// How long a block of the listing lives if its first record lives for `ttl_s` seconds; 0 for ever.
 pub(crate) fn listed_s(ttl_s: i32) -> i32 {
     if ttl_s == 0 { 0 } else { (i64::from(ttl_s) + LISTED_EXTRA_S).min(TTL_MAX_S) as i32 }
-}
-
-/// Everything that is recorded.
-struct Loaded {
-    index: Index,
-    /// The highest stamp of it.
-    highest: Timestamp,
-    /// Whether it is all that either datacentre has.
-    reach: Reach,
-}
-
-/// Reads what is recorded, by the other datacentre too if it answers: what the nodes here have lost, this process would
-/// otherwise call absent, and choose without.
-async fn load(cluster: &dyn Tables, options: &Options, clock: &dyn Clock) -> Result<Loaded, StoreError> {
-    if options.replication.len() > 1 {
-        tokio::select! {
-            biased;
-            loaded = scan_both(cluster, options, clock) => if let Some(loaded) = loaded { return loaded },
-            () = clock.sleep(BOTH_BUDGET) => {}
-        }
-        tracing::warn!(
-            "the records of both datacentres cannot be read now; those here have to do, the rest is read later"
-        );
-    }
-    let mut scans = 1;
-    loop {
-        match scan(cluster, options, Reach::Here).await {
-            Err(StoreError::Unavailable(error)) if scans < SCANS_MAX => {
-                tracing::warn!(error, "the records cannot be read yet; trying again");
-                scans += 1;
-            }
-            answer => return answer,
-        }
-    }
-}
-
-/// `None` if the other datacentre does not answer.
-async fn scan_both(cluster: &dyn Tables, options: &Options, clock: &dyn Clock) -> Option<Result<Loaded, StoreError>> {
-    for _ in 0..BOTH_MAX {
-        match scan(cluster, options, Reach::Both).await {
-            Err(StoreError::Unavailable(error)) => {
-                tracing::warn!(error, "the records of both datacentres cannot be read")
-            }
-            answer => return Some(answer),
-        }
-        clock.sleep(BOTH_PAUSE).await;
-    }
-    None
-}
-
-async fn scan(cluster: &dyn Tables, options: &Options, reach: Reach) -> Result<Loaded, StoreError> {
-    let mut index = Index::new(options.grace);
-    for Standing { entry, ended, .. } in cluster.entries(reach).await? {
-        index.put_entry(&entry);
-        // Who starts reads the records of these by itself.
-        life(&entry).into_iter().for_each(|id| drop(index.of_new_event(id)));
-        ended.into_iter().for_each(|id| drop(index.end(id)));
-    }
-    let mut highest = Timestamp::MIN;
-    let mut take_in = |own: bool, row: Row| {
-        highest = highest.max(row.published);
-        let key = row.key.clone();
-        let known = index.known(&key);
-        let copies = if own { Copies { own: Some(row), ..known } } else { Copies { other: Some(row), ..known } };
-        index.put(&key, copies);
-    };
-    tokio::try_join!(cluster.scan(reach, &mut take_in), mend_listings(cluster, reach))?;
-    Ok(Loaded { index, highest, reach })
-}
-
-/// Who reads the records of both datacentres brings those back that one has lost, and so the listings have to come.
-pub(crate) async fn mend_listings(cluster: &dyn Tables, reach: Reach) -> Result<(), StoreError> {
-    match reach {
-        Reach::Here => Ok(()),
-        Reach::Both => cluster.mend_listings().await,
-    }
 }

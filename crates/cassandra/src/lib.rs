@@ -5,8 +5,8 @@
 //! The way of a publish: `publish` stages through `chunks`, notes what is coming (`changes`), sets the record (`rows`);
 //! `announce` tells index, live window and listener. Consistency and deadlines are chosen in `session`; `hedge` says when a
 //! second node is asked too, `silence` which one is asked last. `fence` makes choices hold on every node; `copies` says
-//! which of two datacentres' records counts, `rounds` when everything is read again; `survey` checks and repairs what lies in the cluster; `tables` is all that the
-//! engine asks of it.
+//! which of two datacentres' records counts. `load` reads all of them at start, `rounds` again when something may have been
+//! missed. `survey` checks and repairs what lies in the cluster; `tables` is all that the engine asks of it.
 
 mod announce;
 mod changes;
@@ -19,6 +19,7 @@ mod events;
 mod fence;
 mod hedge;
 mod index;
+mod load;
 pub mod memcached;
 mod migrate;
 mod options;

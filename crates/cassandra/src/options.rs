@@ -35,7 +35,7 @@ pub(crate) const SCAN_PAGE_BUDGET: Duration = Duration::from_secs(12);
 pub(crate) const SCANS_MAX: usize = 6;
 /// Attempts to read the records of both datacentres before what is here has to do: one node may be slow, or gone unnoticed.
 pub(crate) const BOTH_MAX: usize = 2;
-/// After each: nodes that have just started see each other a little later.
+/// Between two: nodes that have just started see each other a little later.
 pub(crate) const BOTH_PAUSE: Duration = Duration::from_secs(2);
 /// All of these where somebody waits for them. A region goes on alone rather than wait for longer.
 pub(crate) const BOTH_BUDGET: Duration = Duration::from_secs(60);

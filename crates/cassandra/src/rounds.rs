@@ -13,8 +13,9 @@ use headwater_store::StoreError;
 use tokio::task::JoinSet;
 
 use crate::copies::Copies;
-use crate::engine::{Engine, mend_listings};
-use crate::options::{BOTH_BUDGET, BOTH_MAX, BOTH_PAUSE};
+use crate::engine::Engine;
+use crate::load::of_both;
+use crate::options::BOTH_BUDGET;
 use crate::place::Place;
 use crate::tables::Reach;
 
@@ -98,25 +99,11 @@ fn stopped() -> StoreError {
 /// Reads all records as far as `reach`, or here if the other datacentre does not answer within `budget`; how far.
 async fn read(engine: &Engine, reach: Reach, budget: Duration) -> Result<Reach, StoreError> {
     if reach == Reach::Both
-        && let Some(Some(read)) = engine.within(budget, read_both(engine)).await
+        && let Some(read) = of_both(&*engine.clock, budget, || engine.read_all(reach)).await
     {
         return read.map(|()| reach);
     }
     engine.read_all(Reach::Here).await.map(|()| Reach::Here)
-}
-
-/// `None` if the other datacentre does not answer.
-async fn read_both(engine: &Engine) -> Option<Result<(), StoreError>> {
-    for _ in 0..BOTH_MAX {
-        match engine.read_all(Reach::Both).await {
-            Err(StoreError::Unavailable(error)) => {
-                tracing::warn!(error, "the records of both datacentres cannot be read");
-            }
-            read => return Some(read),
-        }
-        engine.clock.sleep(BOTH_PAUSE).await;
-    }
-    None
 }
 
 /// When all is read, and how far.
@@ -188,7 +175,7 @@ impl Engine {
             let copies = seen.entry(row.key.clone()).or_default();
             *(if own { &mut copies.own } else { &mut copies.other }) = Some(row);
         };
-        tokio::try_join!(self.cluster.scan(reach, &mut see), mend_listings(&*self.cluster, reach))?;
+        self.cluster.scan(reach, &mut see).await?;
         let nothing = Copies::default();
         for (key, before) in &known {
             // One copy of two is not seen if it came between the two reads.

@@ -107,6 +107,34 @@ impl Cluster {
         rows.map_ok(|(block,)| block).map_err(|error| unavailable("listing blocks", error)).try_collect().await
     }
 
+    /// Every record.
+    async fn see_all(&self, reach: Reach, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
+        let pages = self.session.execute_iter(self.statements.rows.scan.by(reach).clone(), ()).await;
+        let pages = pages.map_err(|error| unavailable("reading all records", error))?;
+        let rows = pages.rows_stream::<(String, Option<Vec<u8>>)>();
+        let mut rows = rows.map_err(|error| damaged("records", error))?;
+        while let Some(row) = rows.next().await {
+            let (pipeline, row) = row.map_err(|error| unavailable("reading all records", error))?;
+            let (Some((own, _)), Some(row)) = (self.sites.read(&pipeline), row) else { continue };
+            let row = readable(decode(&row).map(Some), "a record cannot be read")?;
+            row.into_iter().for_each(|row| see(own, row));
+        }
+        Ok(())
+    }
+
+    /// Puts back what is missing in the listings of one datacentre and not of the other: who reads copies that differ
+    /// mends them.
+    async fn mend_listings(&self) -> Result<(), StoreError> {
+        for scan in &self.statements.listing.scans {
+            let pages = self.session.execute_iter(scan.by(Reach::Both).clone(), ()).await;
+            let pages = pages.map_err(|error| unavailable("reading all listings", error))?;
+            let rows = pages.rows_stream::<(i64,)>().map_err(|error| damaged("listings", error))?;
+            let read = rows.try_for_each(|_| async { Ok(()) }).await;
+            read.map_err(|error| unavailable("reading all listings", error))?;
+        }
+        Ok(())
+    }
+
     /// A statement of which nothing is asked.
     async fn write(
         &self,
@@ -198,29 +226,10 @@ impl Records for Cluster {
     }
 
     async fn scan(&self, reach: Reach, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
-        let pages = self.session.execute_iter(self.statements.rows.scan.by(reach).clone(), ()).await;
-        let pages = pages.map_err(|error| unavailable("reading all records", error))?;
-        let rows = pages.rows_stream::<(String, Option<Vec<u8>>)>();
-        let mut rows = rows.map_err(|error| damaged("records", error))?;
-        while let Some(row) = rows.next().await {
-            let (pipeline, row) = row.map_err(|error| unavailable("reading all records", error))?;
-            let (Some((own, _)), Some(row)) = (self.sites.read(&pipeline), row) else { continue };
-            let row = readable(decode(&row).map(Some), "a record cannot be read")?;
-            row.into_iter().for_each(|row| see(own, row));
+        match reach {
+            Reach::Here => self.see_all(reach, see).await,
+            Reach::Both => tokio::try_join!(self.see_all(reach, see), self.mend_listings()).map(drop),
         }
-        Ok(())
-    }
-
-    async fn mend_listings(&self) -> Result<(), StoreError> {
-        for scan in &self.statements.listing.scans {
-            let pages = self.session.execute_iter(scan.by(Reach::Both).clone(), ()).await;
-            let pages = pages.map_err(|error| unavailable("reading all listings", error))?;
-            let rows = pages.rows_stream::<(i64,)>().map_err(|error| damaged("listings", error))?;
-            // Who reads two copies that differ mends them.
-            let read = rows.try_for_each(|_| async { Ok(()) }).await;
-            read.map_err(|error| unavailable("reading all listings", error))?;
-        }
-        Ok(())
     }
 
     async fn list_row(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError> {

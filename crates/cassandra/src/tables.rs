@@ -57,11 +57,9 @@ pub trait Records: Send + Sync {
         keeps: Keeps<'_>,
     ) -> Result<Vec<Row>, StoreError>;
 
-    /// Calls `see` with every record there is, and whether it is an own one.
+    /// Calls `see` with every record there is, and whether it is an own one. With [`Reach::Both`] listings are put back
+    /// like records, or what came back would be in none.
     async fn scan(&self, reach: Reach, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError>;
-
-    /// Puts back what is missing in the listings of one datacentre and not of the other.
-    async fn mend_listings(&self) -> Result<(), StoreError>;
 
     /// Makes sure that listings find the candidate at `place`, for `ttl_s` seconds at least.
     async fn list_row(&self, place: &Place, ttl_s: i32) -> Result<(), StoreError>;

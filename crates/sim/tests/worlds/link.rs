@@ -286,12 +286,6 @@ impl Records for Link {
         Ok(())
     }
 
-    async fn mend_listings(&self) -> Result<(), StoreError> {
-        let site = self.0.site;
-        let reaches = self.plain(SCAN, move |tables, now| tables.bring(site, now)).await?;
-        reaches.then_some(()).ok_or_else(unanswered)
-    }
-
     async fn list_row(&self, place: &Place, _: i32) -> Result<(), StoreError> {
         let (place, site) = (place.clone(), self.0.site);
         self.plain(WRITE, move |tables, now| tables.list(site, &place, now)).await
