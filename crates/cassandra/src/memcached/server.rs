@@ -31,7 +31,13 @@ pub(crate) struct Server {
 impl Server {
     /// The one at `text`, `HOST:PORT`. Needs a tokio runtime.
     pub(crate) fn new(text: String, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
-        let address = Arc::new(Address { text, timeout, client: Mutex::default(), is_sought: AtomicBool::new(false) });
+        let address = Arc::new(Address {
+            text,
+            timeout,
+            client: Mutex::default(),
+            is_sought: false.into(),
+            is_unknown: false.into(),
+        });
         address.look_up();
         Self { address, breaker: Breaker::default(), clock, timeout }
     }
@@ -96,6 +102,8 @@ struct Address {
     /// Of what the text meant when it was looked up last.
     client: Mutex<Option<AsyncMetaClient>>,
     is_sought: AtomicBool,
+    /// It meant nothing when it was looked up last.
+    is_unknown: AtomicBool,
 }
 
 impl Address {
@@ -114,8 +122,15 @@ impl Address {
                 .connect_async(address.text.clone())
                 .await;
             match found {
-                Ok(client) => *address.client.lock() = Some(client),
-                Err(error) => tracing::debug!(server = address.text, %error, "memcached cannot be looked up"),
+                Ok(client) => {
+                    *address.client.lock() = Some(client);
+                    address.is_unknown.store(false, Ordering::Relaxed);
+                }
+                // Said once: it is looked up again and again.
+                Err(error) if !address.is_unknown.swap(true, Ordering::Relaxed) => {
+                    tracing::warn!(server = address.text, %error, "no such memcached; check `store.memcached`");
+                }
+                Err(_) => {}
             }
             address.is_sought.store(false, Ordering::Release);
         });
