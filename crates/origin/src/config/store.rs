@@ -96,12 +96,8 @@ impl StoreConfig {
         if self.contact_points.is_empty() {
             return Err(wrong("contact_points", "is missing; name some Cassandra nodes, like [\"10.0.0.1:9042\"]"));
         }
-        if !self.contact_points.iter().all(|point| is_place(point)) {
-            return Err(wrong("contact_points", "has an entry that is no `HOST:PORT`; the port is usually 9042"));
-        }
-        if !self.feeds.iter().all(|feed| is_place(feed)) {
-            return Err(wrong("feeds", "has an entry that is no `HOST:PORT`; name the ops listener of a node"));
-        }
+        check_places("contact_points", &self.contact_points, "10.0.0.1:9042")?;
+        check_places("feeds", &self.feeds, "10.0.0.1:7090")?;
         if self.datacentre.is_empty() {
             return Err(wrong("datacentre", "is missing; write what `nodetool status` shows as Datacenter"));
         }
@@ -131,10 +127,8 @@ impl StoreConfig {
         if let Some((name, _)) = self.memcached.iter().find(|(_, servers)| servers.is_empty()) {
             return Err(wrong(format!("store.memcached.{name}"), "has no servers; name some, or leave the zone out"));
         }
-        let strays = |servers: &Vec<String>| !servers.iter().all(|server| is_place(server));
-        if let Some((name, _)) = self.memcached.iter().find(|(_, servers)| strays(servers)) {
-            let problem = "has an entry that is no `HOST:PORT`; the port is usually 11211";
-            return Err(wrong(format!("store.memcached.{name}"), problem));
+        for (name, servers) in &self.memcached {
+            check_places(&format!("memcached.{name}"), servers, "10.0.0.1:11211")?;
         }
         let own = match &self.memcached_zone {
             Some(zone) if self.memcached.contains_key(zone) => zone,
@@ -147,6 +141,13 @@ impl StoreConfig {
         let zones = self.memcached.iter().map(|(name, servers)| Zone { name: name.clone(), servers: servers.clone() });
         Ok(Some(memcached::Options::new(zones.collect(), own)))
     }
+}
+
+/// That every one of `places`, in `store.` and `key`, is a `HOST:PORT` like `example`.
+fn check_places(key: &str, places: &[String], example: &str) -> Result<(), ConfigError> {
+    let Some(stray) = places.iter().find(|place| !is_place(place)) else { return Ok(()) };
+    let problem = format!("has `{stray}`; write HOST:PORT, like \"{example}\", an IPv6 address in brackets");
+    Err(ConfigError::Value { key: format!("store.{key}"), problem })
 }
 
 /// Whether `text` is a `HOST:PORT`, with an IPv6 address in brackets.
