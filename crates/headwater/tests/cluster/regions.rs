@@ -150,24 +150,27 @@ fn a_region_dies_the_other_goes_on_and_both_serve_the_same_afterwards() {
         published.store(true, Ordering::Relaxed);
         publisher.join().expect("no panic");
 
-        // The east's nodes come back with nothing. The reader that has lived on knows what there was; those that start read
-        // it from the west, and then the east has it.
         east.publisher.server.kill();
-        EAST.iter().for_each(|node| cluster.kill(node).expect("a node"));
-        EAST.iter().for_each(|node| cluster.lose(node, &KEYSPACES).expect("files to remove"));
-        restart(&cluster);
+        the_east_comes_back_with_nothing(&cluster);
+        // The reader that has lived on knows what there was; those that start read it from the west.
         agree(&in_east, &in_west, numbers());
-        let mut east = east.restart();
+        let east = east.restart();
         agree(&event.on(&east.reader.server), &in_west, numbers());
+        // Now the east has it.
         kill(&cluster, WEST, &mut west);
-        east = east.restart();
-        let alone = event.on(&east.reader.server);
+        let east = east.restart();
+        let (in_east, into_east) = (event.on(&east.reader.server), event.on(&east.publisher.server));
         for number in numbers() {
-            assert_eq!(alone.get(number).expect(200).header("etag"), western[&number][2], "{number}");
+            assert_eq!(in_east.get(number).expect(200).header("etag"), western[&number][2], "{number}");
         }
-        let alone = event.on(&east.publisher.server);
-        post(format!("{}/flush", alone.document), "").expect(200);
+        post(format!("{}/flush", into_east.document), "").expect(200);
     });
+}
+
+fn the_east_comes_back_with_nothing(cluster: &Guard) {
+    EAST.iter().for_each(|node| cluster.kill(node).expect("a node"));
+    EAST.iter().for_each(|node| cluster.lose(node, &KEYSPACES).expect("files to remove"));
+    restart(cluster);
 }
 
 /// Publishes `count` segments from `first` on in the east, and reads them there.
