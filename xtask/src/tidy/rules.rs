@@ -12,10 +12,7 @@ const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that may be longer, with their limit and the reason. Keep it empty; an entry that is not needed is a breach.
-const LONGER: [(&str, usize); 1] = [
-    // One field, one check: the document's rules read best in the order of the contract's example.
-    ("crates/model/src/document.rs", 450),
-];
+const LONGER: [(&str, usize); 0] = [];
 
 /// Files that may hold `unsafe`, each with a reason. None so far.
 const UNSAFE: [&str; 0] = [];
