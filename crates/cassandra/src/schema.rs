@@ -23,6 +23,10 @@ const PART: &str = "store";
 /// The table that came with the version: a cluster may lack it. A word of CQL, so it needs quotes.
 const SCHEMA: &str = "schema";
 
+/// Attempts to read or write the version before giving up, each as long as Cassandra lets it be, some 2 s: of several
+/// processes that compare and set it at once on slow nodes, each may fail.
+const CLAIMS_MAX: usize = 6;
+
 /// Longest name of the keyspaces; Cassandra allows 48 with the suffix.
 const KEYSPACE_LEN_MAX: usize = 40;
 
@@ -150,6 +154,18 @@ pub(crate) async fn look(session: &Session, names: &Names) -> Result<(), OpenErr
 
 /// The version that the cluster has; this build's if it had none.
 async fn version(session: &Session, names: &Names) -> Result<i32, OpenError> {
+    for _ in 1..CLAIMS_MAX {
+        match claim_version(session, names).await {
+            Err(OpenError::Schema(error)) => {
+                tracing::warn!(error, "the version of the schema cannot be read or written yet; it is tried again");
+            }
+            answer => return answer,
+        }
+    }
+    claim_version(session, names).await
+}
+
+async fn claim_version(session: &Session, names: &Names) -> Result<i32, OpenError> {
     if let Some(version) = read_version(session, names).await? {
         return known(version);
     }
