@@ -1,6 +1,6 @@
 //! Bodies in pieces. A body is staged chunk by chunk under a token that nobody knows yet; the record that names the
 //! token commits them. Sending a chunk again is safe. Chunks of segments expire a little after their record would;
-//! those of init segments and manifests stay until they are replaced.
+//! those of init segments and manifests stay until they are replaced, in a table of their own, which their token tells.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use headwater_store::{Body, StoreError, Tier};
 use crate::error::{damaged, unavailable};
 use crate::options::CHUNKS_IN_FLIGHT;
 use crate::session::Cluster;
-use crate::statements::Chunks as Statements;
 use crate::version;
 
 /// Chunks live this much longer than their record, whose time runs from its commit.
@@ -129,14 +128,15 @@ fn pieces(version: Version, length: u64) -> Vec<Piece> {
 impl Chunks for Arc<Cluster> {
     async fn put(&self, chunk: Chunk, bytes: Bytes, ttl_s: i32) -> Result<(), StoreError> {
         let values = (chunk.version.0.to_be_bytes(), chunk.part.cast_signed(), bytes, ttl_s);
-        let result = self.session.execute_unpaged(&self.statements.chunks.insert, values).await;
+        let statement = &self.statements.chunks.of(chunk.version).insert;
+        let result = self.session.execute_unpaged(statement, values).await;
         result.map(drop).map_err(|error| unavailable("staging a chunk", error))
     }
 
     async fn get(&self, chunk: Chunk, _length: usize, from: Source) -> Result<Option<(Bytes, Tier)>, StoreError> {
         let values = (chunk.version.0.to_be_bytes(), chunk.part.cast_signed());
-        let Statements { read, read_far, .. } = &self.statements.chunks;
-        let read = if from == Source::Both { read_far } else { read };
+        let table = self.statements.chunks.of(chunk.version);
+        let read = if from == Source::Both { &table.read_far } else { &table.read };
         let result = self.session.execute_unpaged(read, values).await;
         let result = result.map_err(|error| unavailable("reading a chunk", error))?;
         let rows = result.into_rows_result().map_err(|error| damaged("a chunk", error))?;
@@ -146,7 +146,8 @@ impl Chunks for Arc<Cluster> {
 
     async fn delete(&self, chunk: Chunk) -> Result<(), StoreError> {
         let values = (chunk.version.0.to_be_bytes(), chunk.part.cast_signed());
-        let result = self.session.execute_unpaged(&self.statements.chunks.delete, values).await;
+        let statement = &self.statements.chunks.of(chunk.version).delete;
+        let result = self.session.execute_unpaged(statement, values).await;
         result.map(drop).map_err(|error| unavailable("removing a chunk", error))
     }
 }
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn pieces_cover_a_body_once() {
         for size in ChunkSize::ALL {
-            let version = version::draw(Timestamp::from_seconds(1), size, version::chance());
+            let version = version::draw(Timestamp::from_seconds(1), size, false, version::chance());
             for length in [0, 1, size.bytes() - 1, size.bytes(), size.bytes() + 1, 5 * size.bytes()] {
                 let pieces = pieces(version, length);
                 assert_eq!(pieces.len() as u64, length.div_ceil(size.bytes()));

@@ -204,7 +204,9 @@ impl Engine {
         if row.size == 0 {
             return Ok((Body::default(), Tier::Store));
         }
-        self.dvr.get_or_read(slot(row), || self.fetch(row)).await
+        // Of many who want it one reads; the next one begins anew where that failed, and nobody waits for all of them.
+        let read = self.within(2 * READ_BUDGET, self.dvr.get_or_read(slot(row), || self.fetch(row))).await;
+        read.unwrap_or_else(|| Err(StoreError::Unavailable("reading a segment took too long; retry".into())))
     }
 
     async fn fetch(&self, row: &Row) -> Result<(Body, Tier), StoreError> {

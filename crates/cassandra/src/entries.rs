@@ -14,7 +14,7 @@ use scylla::response::query_result::QueryResult;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
 
-use crate::error::{damaged, readable, unavailable};
+use crate::error::{damaged, readable, stranger, unavailable};
 use crate::rows;
 use crate::session::Cluster;
 use crate::tables::Reach;
@@ -60,10 +60,10 @@ pub(crate) type Copy = (Entry, Vec<EventId>);
 pub(crate) type Decoded = Result<Option<Copy>, StoreError>;
 
 /// Whether `one` counts and not `other`: the later revision does. Two datacentres that have changed an event at once have
-/// the same one, and choose alike.
+/// the same one, and choose alike; what was deleted in either is deleted.
 pub(crate) fn outranks(one: &Entry, other: &Entry) -> bool {
-    let (rev, known) = (one.counters().rev, other.counters().rev);
-    rev > known || (rev == known && one.to_json() > other.to_json())
+    let rank = |entry: &Entry| (entry.counters().rev, matches!(entry, Entry::Gone { .. }));
+    rank(one) > rank(other) || (rank(one) == rank(other) && one.to_json() > other.to_json())
 }
 
 impl Standing {
@@ -120,9 +120,9 @@ impl Cluster {
         let mut copies: BTreeMap<(Tenant, EventName), (Option<Copy>, Option<Copy>)> = BTreeMap::new();
         while let Some(row) = rows.next().await {
             let (name, _, entry, ended) = row.map_err(|error| unavailable("reading all events", error))?;
-            let (Some((own, _)), Some(copy)) = (self.sites.read(&name), judge(decode((entry, ended)))?) else {
-                continue;
-            };
+            let site = self.sites.read(&name);
+            let copy = site.map_or_else(|| Err(stranger(&name)), |_| decode((entry, ended)));
+            let (Some((own, _)), Some(copy)) = (site, judge(copy)?) else { continue };
             let (tenant, name) = copy.0.names();
             let copies = copies.entry((tenant.clone(), name.clone())).or_default();
             *(if own { &mut copies.0 } else { &mut copies.1 }) = Some(copy);

@@ -75,6 +75,12 @@ pub(crate) fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what}: {error}"))
 }
 
+/// What `column` names is of a datacentre that the options do not name, so it does not count here. Who goes on without it
+/// says so, or it would be found out by what is missing.
+pub(crate) fn stranger(column: &str) -> StoreError {
+    damaged(column, "`store.replication` does not name this datacentre; name it, with 0 copies if it was given up")
+}
+
 /// What cannot be read is left out where many are read for readers, and said: the others are none the worse for it. Not for
 /// who deletes what nothing names.
 pub(crate) fn readable<T: Default>(read: Result<T, StoreError>, what: &str) -> Result<T, StoreError> {

@@ -14,12 +14,15 @@ use crate::engine::Engine;
 use crate::entries::Standing;
 use crate::index::life;
 use crate::options::RETRY_PAUSE;
+use crate::tables::Reach;
 use crate::{chunks, place};
 
 /// After an event is gone, uploads that other processes began before they knew still come to their end.
 pub(crate) const FREE_AFTER: Duration = Duration::from_secs(30);
 /// How much later at most: several processes may free the same, and several events may go at once.
 const FREE_JITTER: Duration = Duration::from_secs(60);
+/// Between attempts: a datacentre that is away comes back.
+const FREE_AGAIN: Duration = Duration::from_secs(600);
 /// Between two objects: 200 deletions a second at most.
 pub(crate) const FREE_PACE: Duration = Duration::from_millis(5);
 /// What expires within this many seconds is left to expire: deleting it would only write more.
@@ -52,9 +55,13 @@ impl Engine {
             }
         };
         let stands = match answer {
-            Ok(Ok(())) => Some(entry.clone()),
+            Ok(Ok(())) => Ok(Some(entry.clone())),
             // Perhaps by an earlier attempt of this very write.
-            Ok(Err(_)) => self.cluster.entry_serial(tenant, name).await?.map(|stands| stands.entry),
+            Ok(Err(_)) => self.cluster.entry_serial(tenant, name).await.map(|stands| stands.map(|stands| stands.entry)),
+            Err(error) => Err(error),
+        };
+        let stands = match stands {
+            Ok(stands) => stands,
             Err(error) => {
                 self.unknown.lock().push(note);
                 return Err(error);
@@ -82,17 +89,31 @@ impl Engine {
         let jitter = ((self.chance)() % FREE_JITTER.as_millis()) as u64;
         tokio::spawn(async move {
             clock.sleep(FREE_AFTER + Duration::from_millis(jitter)).await;
-            let Some(engine) = engine.upgrade() else { return };
-            match engine.free(&of, event).await {
-                Ok(rows) => tracing::info!(event = event.0, rows, "an event's media is freed"),
-                // The entry still names it: the next process that starts tries again.
-                Err(error) => tracing::warn!(%error, event = event.0, "an event's media is not freed yet"),
+            loop {
+                let Some(engine) = engine.upgrade() else { return };
+                match engine.free(&of, event).await {
+                    Ok(rows) => return tracing::info!(event = event.0, rows, "an event's media is freed"),
+                    // The entry still names it: the next process that starts tries again, too.
+                    Err(error) => tracing::warn!(%error, event = event.0, "an event's media is not freed yet"),
+                }
+                drop(engine);
+                clock.sleep(FREE_AGAIN).await;
             }
         });
     }
 
     async fn free(&self, of: &Standing, event: EventId) -> Result<usize, StoreError> {
         let (cluster, id) = (&self.cluster, place::event(event));
+        // The other datacentre may have changed an event while this one deleted it.
+        let (tenant, name) = of.entry.names();
+        for standing in cluster.entries(Reach::Both).await? {
+            if life(&standing.entry) == Some(event) {
+                tracing::warn!(%tenant, %name, "an event that was deleted here was changed in the other datacentre and stays");
+                let own = cluster.entry_serial(tenant, name).await?;
+                cluster.mark_freed(own.as_ref().unwrap_or(of), event).await?;
+                return Ok(0);
+            }
+        }
         let mut freed = 0;
         for shelf in cluster.shelves(event).await? {
             for block in cluster.all_blocks(event, &shelf).await? {
@@ -109,11 +130,10 @@ impl Engine {
         }
         cluster.delete_shelves(id).await?;
         // Another list stands if another life has ended meanwhile; its freeing begins with this list.
-        if !cluster.mark_freed(of, event).await? {
-            let (tenant, name) = of.entry.names();
-            if let Some(of) = cluster.entry_serial(tenant, name).await? {
-                cluster.mark_freed(&of, event).await?;
-            }
+        if !cluster.mark_freed(of, event).await?
+            && let Some(of) = cluster.entry_serial(tenant, name).await?
+        {
+            cluster.mark_freed(&of, event).await?;
         }
         Ok(freed)
     }

@@ -96,6 +96,10 @@ impl Index {
             return (false, None);
         }
         let ended = known.and_then(life).filter(|id| life(entry) != Some(*id));
+        // Deleted here, and changed in the other datacentre at the same time, which counts.
+        if let Some(id) = life(entry) {
+            self.ended.remove(&id);
+        }
         self.entries.insert((tenant.clone(), name.clone()), entry.clone());
         (true, ended.map(|id| (id, self.end(id))))
     }

@@ -25,6 +25,7 @@ mod migrate;
 mod options;
 mod place;
 mod publish;
+mod ring;
 mod rounds;
 mod rows;
 mod schema;
@@ -52,7 +53,7 @@ use tokio::task::JoinSet;
 
 pub use engine::Parts;
 pub use error::OpenError;
-pub use options::{ChunkSize, DATACENTRES_MAX, Options, PUBLISH_BUDGET};
+pub use options::{ChunkSize, Options, PUBLISH_BUDGET};
 pub use schema::{Schema, Unlike, init};
 
 use changes::Note;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use headwater_model::Timestamp;
-use headwater_model::row::Row;
+use headwater_model::row::{EventId, Row};
 use headwater_store::StoreError;
 use headwater_store::stamp::Clock;
 
@@ -76,7 +76,8 @@ async fn scan(cluster: &dyn Tables, options: &Options, reach: Reach) -> Result<L
         index.put_entry(&entry);
         // Who starts reads the records of these by itself.
         life(&entry).into_iter().for_each(|id| drop(index.of_new_event(id)));
-        ended.into_iter().for_each(|id| drop(index.end(id)));
+        let is_over = |id: &EventId| life(&entry) != Some(*id);
+        ended.into_iter().filter(is_over).for_each(|id| drop(index.end(id)));
     }
     let mut highest = Timestamp::MIN;
     let mut take_in = |own: bool, row: Row| {

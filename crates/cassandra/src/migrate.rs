@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use scylla::client::session::Session;
 
 use crate::OpenError;
-use crate::place::Sites;
+use crate::place::{Sites, of_site};
 use crate::schema::Names;
 
 /// Rewrites everything; how much it was.
@@ -32,7 +32,7 @@ async fn records(session: &Session, names: &Names, sites: &Sites) -> Result<u64,
     while let Some((event, shelf, number, name, pipeline, row, ttl_s)) =
         all.try_next().await.map_err(OpenError::schema)?
     {
-        if sites.read(&pipeline).is_some() {
+        if of_site(&pipeline).is_some() {
             continue;
         }
         let values = (event, &shelf, number, &name, sites.own(&pipeline), row, ttl_s.unwrap_or(0));
@@ -57,7 +57,7 @@ async fn entries(session: &Session, names: &Names, sites: &Sites) -> Result<u64,
     let mut all = std::pin::pin!(all.rows_stream::<Event>().map_err(OpenError::schema)?);
     let mut count = 0;
     while let Some((tenant, name, rev, entry, ended)) = all.try_next().await.map_err(OpenError::schema)? {
-        if sites.read(&name).is_some() {
+        if of_site(&name).is_some() {
             continue;
         }
         let values = (&tenant, sites.own(&name), rev, entry, ended);

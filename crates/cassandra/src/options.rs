@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater_model::Millis;
 
 use crate::place::Sites;
+use crate::schema::Names;
 use crate::{OpenError, memcached};
 
 /// Everything that a publish does, retries too, unless an option says otherwise.
@@ -50,7 +51,7 @@ pub(crate) const CURRENT_FOR: Duration = Duration::from_secs(2);
 pub(crate) const RACES_MAX: usize = 16;
 
 /// Datacentres that share keyspaces: a record has two copies to choose from, not a vote.
-pub const DATACENTRES_MAX: usize = 2;
+const DATACENTRES_MAX: usize = 2;
 
 /// Into how large pieces bodies are cut. Measured; see DESIGN.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +85,7 @@ pub struct Options {
     /// The own datacentre: quorums are of its nodes alone.
     pub datacentre: String,
     /// Each datacentre with its number of copies, the own one among them; two at most. For new keyspaces, and for which
-    /// other datacentre's records count here.
+    /// other datacentre's records count here: those of one that was given up do with 0 copies.
     pub replication: Vec<(String, u8)>,
     /// The keyspaces are called this and `_control`, `_media`: letters, digits and underscores.
     pub keyspace: String,
@@ -133,11 +134,24 @@ impl Options {
 }
 
 impl Options {
+    /// Whether they make sense; nobody is asked.
+    ///
+    /// # Errors
+    /// [`OpenError::Option`], naming the option.
+    pub fn check(&self) -> Result<(), OpenError> {
+        Names::new(self)?;
+        self.sites().map(drop)
+    }
+
     /// The datacentres whose records count.
     pub(crate) fn sites(&self) -> Result<Sites, OpenError> {
         let wrong = |problem: String| OpenError::Option { field: "replication", problem };
-        if !self.replication.iter().any(|(name, _)| *name == self.datacentre) {
-            return Err(wrong(format!("`{}`, the own datacentre, is not named; give it copies too", self.datacentre)));
+        if !self.replication.iter().any(|(name, copies)| *name == self.datacentre && *copies > 0) {
+            return Err(wrong(format!("`{}`, the own datacentre, has no copies; give it some", self.datacentre)));
+        }
+        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        if let Some((stray, _)) = self.replication.iter().find(|(name, _)| name.is_empty() || !is_name(name)) {
+            return Err(wrong(format!("`{stray}` is no datacentre's name; write what `nodetool status` shows")));
         }
         if self.replication.len() > DATACENTRES_MAX {
             return Err(wrong(format!("more than {DATACENTRES_MAX} datacentres; name the own one and one other")));

@@ -17,7 +17,7 @@ pub(crate) const INITS: &str = "i";
 /// The shelf of loose objects.
 pub(crate) const LOOSE: &str = "l";
 /// Between a name and the datacentre that has recorded it: in no name of either.
-const SITE: char = '@';
+pub(crate) const SITE: char = '@';
 /// Before the rendition's name.
 const SEGMENTS: &str = "s:";
 
@@ -82,7 +82,7 @@ impl Place {
 pub(crate) struct Sites {
     /// This one.
     pub(crate) own: String,
-    /// The one that gets copies of what is recorded here, and whose records come here.
+    /// The one whose records count here too, and which gets copies of what is recorded here, unless it was given up.
     pub(crate) other: Option<String>,
 }
 
@@ -98,11 +98,17 @@ impl Sites {
         self.other.as_ref().map(|other| format!("{name}{SITE}{other}"))
     }
 
-    /// Whether this datacentre's, and the name.
+    /// Whether this datacentre's, and the name; `None` if it is of neither, and so does not count here.
     pub(crate) fn read<'a>(&self, column: &'a str) -> Option<(bool, &'a str)> {
-        let (name, site) = column.split_once(SITE)?;
-        Some((site == self.own, name))
+        let (name, site) = of_site(column)?;
+        let is_own = site == self.own;
+        (is_own || self.other.as_deref() == Some(site)).then_some((is_own, name))
     }
+}
+
+/// The name in `column` and the datacentre that has recorded it.
+pub(crate) fn of_site(column: &str) -> Option<(&str, &str)> {
+    column.split_once(SITE)
 }
 
 /// An event as a column.
@@ -181,7 +187,7 @@ mod tests {
         assert_eq!((both.own("a"), both.other("a")), ("a@east".into(), Some("a@west".into())));
         assert_eq!(sites("east", None).other("a"), None);
         assert_eq!((both.read("a@east"), both.read("a@west")), (Some((true, "a")), Some((false, "a"))));
-        assert_eq!(both.read("a"), None);
+        assert_eq!((both.read("a"), both.read("a@north"), sites("east", None).read("a@west")), (None, None, None));
     }
 
     #[test]

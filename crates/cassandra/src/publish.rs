@@ -58,10 +58,12 @@ impl Engine {
             if let Some(refused) = refused(verdict)
                 && self.confirm(&claim.key, &place, &known).await?
             {
+                self.stage_same(&refused, &known, &body).await?;
                 return Ok(refused);
             }
         }
-        let version = version::draw(self.clock.wall(), self.options.chunk_size, (self.chance)());
+        let stays = self.ttl_s(claim.keep) == 0;
+        let version = version::draw(self.clock.wall(), self.options.chunk_size, stays, (self.chance)());
         let upload = Upload { claim, body, place, version, deadline };
         self.stage(&upload).await?;
         let published = self.commit(&upload).await;
@@ -73,10 +75,25 @@ impl Engine {
         if broken(Fault::NotesLater) {
             self.note(&upload.note()).await?;
         }
-        if !matches!(published, Ok(Published::Stored(_))) && self.ttl_s(upload.claim.keep) == 0 {
-            self.discard(upload.version, upload.body.len());
+        if !matches!(published, Ok(Published::Stored(_))) && stays {
+            self.discard(upload.version, upload.body.len(), Some(upload.place));
         }
         published
+    }
+
+    /// What the other datacentre has recorded may not have come here yet, or never come. These are the same bytes: whoever
+    /// was told that they are stored here has stored them.
+    async fn stage_same(&self, refused: &Published, known: &Copies, body: &Body) -> Result<(), StoreError> {
+        match refused {
+            Published::Same(row) if known.other_counts() => {
+                let failed = Mutex::default();
+                let ttl_s = self.ttl_s(row.keep);
+                let staged = self.again(&failed, || chunks::stage(&*self.chunks, row.version, body, ttl_s));
+                let staged = self.within(self.options.stage_budget(), staged).await;
+                staged.unwrap_or_else(|| Err(failed.into_inner().unwrap_or_else(|| slow("staging took too long"))))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Everything that has to be there before the record: in parallel, because none needs the other, and again if a
@@ -145,7 +162,7 @@ impl Engine {
         let _turn = turn.ok_or_else(|| slow("another upload of the same object is still being recorded"))?;
         let left = upload.deadline.saturating_sub(self.clock.monotonic());
         let place = self.within(left, self.recording.acquire()).await;
-        let _place = place.ok_or_else(|| slow("too many uploads are being recorded"))?;
+        let recording = place.ok_or_else(|| slow("too many uploads are being recorded"))?;
         let key = &upload.claim.key;
         for _ in 0..RACES_MAX {
             let known = self.announcer.known(key);
@@ -157,6 +174,7 @@ impl Engine {
                     drop(ticket);
                     let Some(refused) = refused(verdict) else { continue };
                     if self.confirm(key, &upload.place, &known).await? {
+                        self.stage_same(&refused, &known, &upload.body).await?;
                         return Ok(refused);
                     }
                     continue;
@@ -165,6 +183,8 @@ impl Engine {
             let ttl_s = self.ttl_s(row.keep);
             match self.settle(&upload.place, known.own.as_ref(), Some(&row), ttl_s, upload.deadline).await {
                 Ok(Swap::Set) => {
+                    // It may have to wait for one that was begun before it; others need not.
+                    drop(recording);
                     ticket.tell(Change::Row(row.clone(), Some(upload.body.clone())), known.own.clone()).await;
                     self.dispose(known.own);
                     return Ok(Published::Stored(row));
@@ -224,16 +244,23 @@ impl Engine {
     /// Frees the bytes of a manifest or init segment that was replaced. Those of segments expire.
     fn dispose(self: &Arc<Self>, replaced: Option<Row>) {
         if let Some(row) = replaced.filter(|row| self.ttl_s(row.keep) == 0) {
-            self.discard(row.version, row.size);
+            self.discard(row.version, row.size, None);
         }
     }
 
-    /// Frees the chunks of an upload that nobody will ask for any more, where no time to live does.
-    fn discard(self: &Arc<Self>, version: Version, length: u64) {
+    /// Frees the chunks of an upload that nobody will ask for any more, where no time to live does: unless it was recorded
+    /// `at` its place after all, which nobody may have been able to tell.
+    fn discard(self: &Arc<Self>, version: Version, length: u64, at: Option<Place>) {
         let (engine, clock) = (Arc::downgrade(self), Arc::clone(&self.clock));
         tokio::spawn(async move {
             clock.sleep(REPLACED_FOR).await;
             let Some(engine) = engine.upgrade() else { return };
+            if let Some(place) = at {
+                let is_named = |stands: Copies| stands.rows().any(|row| row.version == version);
+                if engine.cluster.row_serial(&place).await.map_or(true, is_named) {
+                    return;
+                }
+            }
             if let Err(error) = chunks::delete(&*engine.chunks, version, length).await {
                 tracing::warn!(%error, "chunks of a replaced object stay behind; `store check` finds them");
             }
@@ -288,8 +315,13 @@ impl Engine {
         if matches!(row.key.object, Object::Segment { .. }) {
             return Some(copies::removed(row, stands.other.as_ref()));
         }
-        let until = Keep::Until(self.clock.wall().offset_nanos(TOMBSTONE_FOR.as_nanos() as i128));
-        stands.other.as_ref().map(|_| copies::tombstone(row, stamp, until))
+        let other = stands.other.as_ref()?;
+        // As long as what it hides, at least.
+        let keep = match (self.clock.wall().offset_nanos(TOMBSTONE_FOR.as_nanos() as i128), other.keep) {
+            (until, Keep::Until(other)) => Keep::Until(until.max(other)),
+            (_, Keep::Standing) => Keep::Standing,
+        };
+        Some(copies::tombstone(row, stamp, keep))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Candidate records in the cluster: compare and set one, read one, list a range. Answers what the cluster says and
 //! remembers nothing but which directory entries exist.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,8 +16,8 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
 
 use crate::copies::Copies;
-use crate::error::{damaged, readable, unavailable};
-use crate::place::{self, Place};
+use crate::error::{damaged, readable, stranger, unavailable};
+use crate::place::{self, Place, SITE};
 use crate::session::Cluster;
 use crate::tables::{Keeps, Reach, Records};
 
@@ -109,15 +111,24 @@ impl Cluster {
 
     /// Every record.
     async fn see_all(&self, reach: Reach, see: &mut (dyn FnMut(bool, Row) + Send)) -> Result<(), StoreError> {
-        let pages = self.session.execute_iter(self.statements.rows.scan.by(reach).clone(), ()).await;
-        let pages = pages.map_err(|error| unavailable("reading all records", error))?;
-        let rows = pages.rows_stream::<(String, Option<Vec<u8>>)>();
-        let mut rows = rows.map_err(|error| damaged("records", error))?;
-        while let Some(row) = rows.next().await {
-            let (pipeline, row) = row.map_err(|error| unavailable("reading all records", error))?;
-            let (Some((own, _)), Some(row)) = (self.sites.read(&pipeline), row) else { continue };
-            let row = readable(decode(&row).map(Some), "a record cannot be read")?;
-            row.into_iter().for_each(|row| see(own, row));
+        let statement = self.statements.rows.scan.by(reach);
+        let mut ranges = pin!(self.whole::<(String, Option<Vec<u8>>)>("reading all records", statement));
+        let mut strangers = BTreeMap::new();
+        while let Some(rows) = ranges.try_next().await? {
+            for (pipeline, row) in rows {
+                let Some((own, _)) = self.sites.read(&pipeline) else {
+                    let (_, site) = place::of_site(&pipeline).unwrap_or_default();
+                    *strangers.entry(site.to_owned()).or_insert(0_u64) += 1;
+                    continue;
+                };
+                let Some(row) = row else { continue };
+                let row = readable(decode(&row).map(Some), "a record cannot be read")?;
+                row.into_iter().for_each(|row| see(own, row));
+            }
+        }
+        for (site, records) in strangers {
+            let error = stranger(&format!("{SITE}{site}"));
+            tracing::error!(records, %error, "records of another datacentre are left out");
         }
         Ok(())
     }
@@ -126,11 +137,8 @@ impl Cluster {
     /// mends them.
     async fn mend_listings(&self) -> Result<(), StoreError> {
         for scan in &self.statements.listing.scans {
-            let pages = self.session.execute_iter(scan.by(Reach::Both).clone(), ()).await;
-            let pages = pages.map_err(|error| unavailable("reading all listings", error))?;
-            let rows = pages.rows_stream::<(i64,)>().map_err(|error| damaged("listings", error))?;
-            let read = rows.try_for_each(|_| async { Ok(()) }).await;
-            read.map_err(|error| unavailable("reading all listings", error))?;
+            let ranges = self.whole::<(i64,)>("reading all listings", scan.by(Reach::Both));
+            ranges.try_for_each(|_| async { Ok(()) }).await?;
         }
         Ok(())
     }
@@ -162,7 +170,7 @@ impl Records for Cluster {
         let result = match (before, bytes) {
             (None, None) => return Ok(Swap::Set),
             (None, Some(next)) => {
-                let values = (event, shelf, number, name, pipeline, next, ttl_s);
+                let values = (ttl_s, next, event, shelf, number, name, pipeline);
                 self.session.execute_unpaged(&self.statements.rows.insert, values).await
             }
             (Some(before), Some(next)) => {

@@ -16,8 +16,17 @@ use serde::Serialize;
 use crate::options::Options;
 use crate::{OpenError, migrate, rows, session};
 
-/// Version of the schema that this build makes and knows. In version 1 no record told which datacentre's it was.
-pub(crate) const VERSION: i32 = 2;
+/// Version of the schema that this build makes and knows. In version 1 no record told which datacentre's it was; in
+/// version 2 chunks that stay lay among those that expire, where they may go on to lie.
+pub(crate) const VERSION: i32 = 3;
+/// How long what has expired or was deleted is remembered, in seconds. What expires needs no mark to be found again by a
+/// repair, so it only has to outlive the hints for a node that was away. Until then it lies on the disk and in the way of
+/// whoever reads everything.
+pub(crate) const GRACE_S: u32 = 10_800;
+/// The table of chunks that expire.
+pub(crate) const CHUNKS: &str = "chunks";
+/// The table of chunks that stay until they are replaced.
+pub(crate) const STANDING: &str = "standing";
 /// The one row of the table of versions.
 const PART: &str = "store";
 /// The table that came with the version: a cluster may lack it. A word of CQL, so it needs quotes.
@@ -88,17 +97,23 @@ pub async fn init(options: &Options) -> Result<Schema, OpenError> {
     let names = Names::new(options)?;
     let sites = options.sites()?;
     let session = session::connect(options, &names).await?;
-    match create(&session, &names, options).await {
-        Err(OpenError::Earlier { .. }) => {}
+    let version = match create(&session, &names, options).await {
+        Err(OpenError::Earlier { version }) => version,
         answer => return answer,
-    }
+    };
     // They are of the only datacentre that there was, which nothing in them tells.
-    if sites.other.is_some() {
+    if version == 1 && sites.other.is_some() {
         let problem = "names two datacentres, and what is stored does not tell yet which of them recorded it: name the one \
                        that has been in use, run this again, and then name both";
         return Err(OpenError::Option { field: "replication", problem: problem.to_owned() });
     }
-    let migrated = migrate::run(&session, &names, &sites).await?;
+    let migrated = if version == 1 { migrate::run(&session, &names, &sites).await? } else { 0 };
+    let maker = Maker::new(&session);
+    for (keyspace, table, Table { options, .. }) in tables(&names).into_iter().filter(|(_, table, _)| *table != SCHEMA)
+    {
+        maker.run(&format!("ALTER TABLE {keyspace}.\"{table}\" WITH {options}")).await?;
+    }
+    session.await_schema_agreement().await.map_err(OpenError::schema)?;
     let statement = format!("UPDATE {}.\"{SCHEMA}\" SET version = ? WHERE part = ?", names.control);
     session.query_unpaged(statement, (VERSION, PART)).await.map_err(OpenError::schema)?;
     Ok(Schema { migrated, ..create(&session, &names, options).await? })
@@ -109,7 +124,7 @@ pub async fn init(options: &Options) -> Result<Schema, OpenError> {
 /// # Errors
 /// [`OpenError`] if a statement fails, or if the schema is of a later build.
 pub(crate) async fn create(session: &Session, names: &Names, options: &Options) -> Result<Schema, OpenError> {
-    let wanted = copies(options)?;
+    let wanted = copies(options);
     let maker = Maker::new(session);
     let mut schema = Schema::default();
     for keyspace in [&names.control, &names.media] {
@@ -128,8 +143,8 @@ pub(crate) async fn create(session: &Session, names: &Names, options: &Options) 
             Some(_) => {}
         }
     }
-    for (keyspace, table, definition) in maker.missing(names).await? {
-        maker.run(&format!("CREATE TABLE IF NOT EXISTS {keyspace}.\"{table}\" {definition}")).await?;
+    for (keyspace, table, Table { columns, options }) in maker.missing(names).await? {
+        maker.run(&format!("CREATE TABLE IF NOT EXISTS {keyspace}.\"{table}\" {columns} WITH {options}")).await?;
         schema.made.push(format!("{keyspace}.{table}"));
     }
     session.await_schema_agreement().await.map_err(OpenError::schema)?;
@@ -223,8 +238,8 @@ impl<'a> Maker<'a> {
         Ok(row.map(|(copies,)| copies.into_iter().filter(|(key, _)| key != "class").collect()))
     }
 
-    /// The tables that are not there: keyspace, name, definition.
-    async fn missing<'n>(&self, names: &'n Names) -> Result<Vec<(&'n str, &'static str, String)>, OpenError> {
+    /// The tables that are not there: keyspace, name, the rest.
+    async fn missing<'n>(&self, names: &'n Names) -> Result<Vec<(&'n str, &'static str, Table)>, OpenError> {
         let mut missing = Vec::new();
         let there = (self.tables(&names.control).await?, self.tables(&names.media).await?);
         for (keyspace, table, definition) in tables(names) {
@@ -244,18 +259,10 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// What the options want, checked.
-fn copies(options: &Options) -> Result<BTreeMap<String, String>, OpenError> {
-    let mut wanted = BTreeMap::new();
-    for (datacentre, copies) in &options.replication {
-        let plain = datacentre.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-        if !plain || *copies == 0 {
-            let problem = format!("`{datacentre}` = {copies}: a datacentre's name and at least one copy");
-            return Err(OpenError::Option { field: "replication", problem });
-        }
-        wanted.insert(datacentre.clone(), copies.to_string());
-    }
-    Ok(wanted)
+/// What the options want: a datacentre that was given up gets none.
+fn copies(options: &Options) -> BTreeMap<String, String> {
+    let wanted = options.replication.iter().filter(|(_, copies)| *copies > 0);
+    wanted.map(|(datacentre, copies)| (datacentre.clone(), copies.to_string())).collect()
 }
 
 fn replication(copies: &BTreeMap<String, String>) -> String {
@@ -263,17 +270,25 @@ fn replication(copies: &BTreeMap<String, String>) -> String {
     format!("{{'class': 'NetworkTopologyStrategy'{}}}", copies.collect::<String>())
 }
 
-/// Keyspace, name, definition.
-fn tables(names: &Names) -> [(&str, &'static str, String); 8] {
+/// How a table is made.
+struct Table {
+    columns: &'static str,
+    /// May be changed later.
+    options: String,
+}
+
+/// Keyspace, name, and the rest.
+fn tables(names: &Names) -> [(&str, &'static str, Table); 9] {
     let Names { control, media } = names;
-    // Windows of expired data go as whole files. What expires needs no tombstone to be found again by a repair, so the
-    // grace of deletions is short: it only has to outlive the hints for a node that was away.
-    let by_time = |minutes: u32| {
+    let grace = format!("gc_grace_seconds = {GRACE_S}");
+    // Windows of expired data go as whole files.
+    let by_time = |minutes: u32, more: &str| {
         format!(
             "compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'MINUTES', \
-             'compaction_window_size': {minutes}}} AND gc_grace_seconds = 10800"
+             'compaction_window_size': {minutes}{more}}} AND {grace}"
         )
     };
+    let plain = |columns: &'static str| Table { columns, options: grace.clone() };
     // One candidate each, in a partition of its own, because a partition is what Paxos locks: uploads wait for each other
     // only if they are of the same candidate. `pipeline` names the datacentre too, and so does an event's `name`: what two
     // compare and set must not lie in one partition, where each would commit into what the other is deciding.
@@ -289,26 +304,28 @@ fn tables(names: &Names) -> [(&str, &'static str, String); 8] {
     // Event documents with masks and notifications. `ended`: lives whose media is still to be freed.
     let events = "(tenant text, name text, rev bigint, entry blob, ended blob, PRIMARY KEY ((tenant, name)))";
     // What is about to change, for the other processes to look at.
-    let changes = format!(
-        "(shard int, bucket bigint, at bigint, nonce blob, node bigint, kind tinyint, key blob, \
-         PRIMARY KEY ((shard, bucket), at, nonce)) WITH default_time_to_live = 120 AND {}",
-        by_time(10)
-    );
+    let changes = "(shard int, bucket bigint, at bigint, nonce blob, node bigint, kind tinyint, key blob, \
+                   PRIMARY KEY ((shard, bucket), at, nonce))";
+    let changes = Table { columns: changes, options: format!("default_time_to_live = 120 AND {}", by_time(10, "")) };
     // A partition for each chunk: a segment's chunks lie all over the cluster. Media does not compress.
-    let chunks = format!(
-        "(version blob, part int, bytes blob, PRIMARY KEY ((version, part))) \
-         WITH compression = {{'enabled': false}} AND {}",
-        by_time(60)
-    );
+    let chunks = |options: &str| Table {
+        columns: "(version blob, part int, bytes blob, PRIMARY KEY ((version, part)))",
+        options: format!("compression = {{'enabled': false}} AND {options}"),
+    };
+    // A file of windows that is nearly all expired is written anew without that: it would have to wait for what lives
+    // longest in it, and all later files with it.
+    let rest = ", 'tombstone_threshold': '0.8', 'unchecked_tombstone_compaction': 'true'";
     [
-        (control, "rows", rows.to_owned()),
-        (control, "listing", listing.to_owned()),
-        (control, "blocks", blocks.to_owned()),
-        (control, "shelves", shelves.to_owned()),
-        (control, "events", events.to_owned()),
+        (control, "rows", plain(rows)),
+        (control, "listing", plain(listing)),
+        (control, "blocks", plain(blocks)),
+        (control, "shelves", plain(shelves)),
+        (control, "events", plain(events)),
         (control, "changes", changes),
-        (media, "chunks", chunks),
+        (media, CHUNKS, chunks(&by_time(60, rest))),
+        // Not among the others: no later file of windows goes while an earlier one has something that stays.
+        (media, STANDING, chunks(&grace)),
         // Last: a cluster that has it has all.
-        (control, SCHEMA, "(part text PRIMARY KEY, version int)".to_owned()),
+        (control, SCHEMA, plain("(part text PRIMARY KEY, version int)")),
     ]
 }

@@ -38,7 +38,16 @@ impl Cluster {
         let names = Names::new(options)?;
         options.sites()?;
         let session = connect(options, &names).await?;
-        schema::create(&session, &names, options).await?;
+        for unlike in schema::create(&session, &names, options).await?.unlike {
+            let schema::Unlike { keyspace, stands, wanted, alter } = unlike;
+            tracing::warn!(
+                keyspace,
+                ?stands,
+                ?wanted,
+                alter,
+                "a keyspace has other copies than `store.replication` says; see `headwater store init`"
+            );
+        }
         Self::prepare(session, &names, options).await
     }
 

@@ -2,15 +2,16 @@
 //! conditional ones too: a record holds a token, so who is told that a condition no longer holds sees whether that was
 //! by an attempt of their own.
 
+use headwater_model::row::Version;
 use scylla::client::session::Session;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 
-use crate::OpenError;
 use crate::options::PAGE_ROWS;
-use crate::schema::Names;
+use crate::schema::{CHUNKS, Names, STANDING};
 use crate::session::Profiles;
 use crate::tables::Reach;
+use crate::{OpenError, version};
 
 /// The statements by table.
 pub(crate) struct Statements {
@@ -66,6 +67,19 @@ pub(crate) struct Changes {
 
 /// Of media.
 pub(crate) struct Chunks {
+    expiring: ChunkTable,
+    standing: ChunkTable,
+}
+
+impl Chunks {
+    /// Those of the table that has the chunks of `version`.
+    pub(crate) fn of(&self, version: Version) -> &ChunkTable {
+        if version::stays(version) { &self.standing } else { &self.expiring }
+    }
+}
+
+/// Of a table of chunks.
+pub(crate) struct ChunkTable {
     pub(crate) insert: PreparedStatement,
     pub(crate) read: PreparedStatement,
     pub(crate) read_far: PreparedStatement,
@@ -103,6 +117,11 @@ impl Statements {
     }
 }
 
+/// Which part of a table is asked for, by tokens of its `key`.
+fn tokens(key: &str) -> String {
+    format!(" WHERE token({key}) > ? AND token({key}) <= ?")
+}
+
 struct Preparer<'a> {
     session: &'a Session,
     profiles: &'a Profiles,
@@ -130,8 +149,8 @@ impl Preparer<'_> {
     async fn rows(&self) -> Result<Rows, OpenError> {
         let rows = format!("{}.rows", self.names.control);
         let one = "event = ? AND shelf = ? AND number = ? AND name = ? AND pipeline = ?";
-        let columns = "(event, shelf, number, name, pipeline, row)";
-        let insert = format!("INSERT INTO {rows} {columns} VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?");
+        // No INSERT: it would leave a mark that there is a row, which outlives what stands in it.
+        let insert = format!("UPDATE {rows} USING TTL ? SET row = ? WHERE {one} IF row = null");
         let read = self.read(format!("SELECT row FROM {rows} WHERE {one}")).await?;
         Ok(Rows {
             insert: self.record(insert).await?,
@@ -140,7 +159,9 @@ impl Preparer<'_> {
             erase: self.write(format!("DELETE FROM {rows} WHERE {one}")).await?,
             read_serial: serial(read.clone()),
             read,
-            scan: self.scan(format!("SELECT pipeline, row FROM {rows}")).await?,
+            scan: self
+                .scan(format!("SELECT pipeline, row FROM {rows}{}", tokens("event, shelf, number, name, pipeline")))
+                .await?,
         })
     }
 
@@ -168,9 +189,9 @@ impl Preparer<'_> {
             read_shelves: self.read(format!("SELECT shelf FROM {shelves} WHERE event = ?")).await?,
             delete_shelves: self.write(format!("DELETE FROM {shelves} WHERE event = ?")).await?,
             scans: [
-                self.scan(format!("SELECT event FROM {listing}")).await?,
-                self.scan(format!("SELECT event FROM {blocks}")).await?,
-                self.scan(format!("SELECT event FROM {shelves}")).await?,
+                self.scan(format!("SELECT event FROM {listing}{}", tokens("event, shelf, block"))).await?,
+                self.scan(format!("SELECT event FROM {blocks}{}", tokens("event, shelf"))).await?,
+                self.scan(format!("SELECT event FROM {shelves}{}", tokens("event"))).await?,
             ],
         })
     }
@@ -203,11 +224,16 @@ impl Preparer<'_> {
     }
 
     async fn chunks(&self) -> Result<Chunks, OpenError> {
-        let chunks = format!("{}.chunks", self.names.media);
+        let (expiring, standing) = tokio::try_join!(self.chunk_table(CHUNKS), self.chunk_table(STANDING))?;
+        Ok(Chunks { expiring, standing })
+    }
+
+    async fn chunk_table(&self, table: &str) -> Result<ChunkTable, OpenError> {
+        let chunks = format!("{}.{table}", self.names.media);
         let one = "version = ? AND part = ?";
         let insert = format!("INSERT INTO {chunks} (version, part, bytes) VALUES (?, ?, ?) USING TTL ?");
         let read = format!("SELECT bytes FROM {chunks} WHERE {one}");
-        Ok(Chunks {
+        Ok(ChunkTable {
             insert: self.write(insert).await?,
             read_far: far(self.profiles.far.prepare(self.session, read.clone(), PAGE_ROWS).await?),
             read: self.read(read).await?,

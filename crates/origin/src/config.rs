@@ -157,7 +157,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Not TOML, or a key that does not exist or has the wrong type.
-    #[error("{0}")]
+    #[error(transparent)]
     Syntax(#[from] toml::de::Error),
     /// A value out of its range.
     #[error("`{key}`: {problem}")]

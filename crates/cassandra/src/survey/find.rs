@@ -11,6 +11,7 @@ use headwater_model::row::{Row, Version};
 use headwater_store::log::survey::Amount;
 use headwater_store::{Body, StoreError};
 
+use super::pages::Pages;
 use super::report::{Case, Report};
 use super::{Lives, Survey, before};
 use crate::chunks;
@@ -186,7 +187,18 @@ impl Survey {
     async fn read_chunks(&self, started: Timestamp, suspects: &mut Suspects) -> Result<(), StoreError> {
         // What was staged before this was recorded, if at all, before the records were read.
         let old = before(started, self.options.publish_budget.max(PUBLISH_BUDGET) + SLACK);
-        let mut pages = self.pages("chunks", &self.statements.chunks);
+        for (what, table) in [("chunks", &self.statements.chunks), ("standing", &self.statements.standing)] {
+            self.read_chunks_of(self.pages(what, &table.all), old, suspects).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_chunks_of(
+        &self,
+        mut pages: Pages<'_>,
+        old: Timestamp,
+        suspects: &mut Suspects,
+    ) -> Result<(), StoreError> {
         while let Some(page) = pages.next::<(Vec<u8>, i32)>().await? {
             for (version, part) in page {
                 suspects.facts.chunks += 1;
@@ -270,7 +282,7 @@ impl Survey {
         let is_ours = pipeline.is_some();
         let place = Place::without_block(event, shelf, number, name, pipeline.unwrap_or_else(|| column.clone()));
         let row = match rows::decode(&row?) {
-            Ok(_) if !is_ours => Err(format!("`{column}` names no datacentre")),
+            Ok(_) if !is_ours => Err(format!("`{column}` names no datacentre of `store.replication`")),
             Ok(row) if Place::of(&row.key) == place => Ok(row),
             Ok(row) => Err(format!("it tells of {:?}", row.key)),
             Err(error) => Err(error.to_string()),
@@ -295,7 +307,8 @@ impl Survey {
     /// Whether a chunk is there, and for how many seconds; `Some(None)` for ever.
     pub(super) async fn chunk(&self, version: Version, part: u32) -> Result<Option<Option<i32>>, StoreError> {
         let values = (version.0.to_be_bytes(), part.cast_signed());
-        let result = self.cluster.session.execute_unpaged(&self.statements.chunk, values).await;
+        let statement = &self.statements.chunks_of(version).ttl;
+        let result = self.cluster.session.execute_unpaged(statement, values).await;
         let result = result.map_err(|error| unavailable("looking for a chunk", error))?;
         let damaged = |error: &dyn std::fmt::Display| crate::error::damaged("a chunk", error);
         let rows = result.into_rows_result().map_err(|error| damaged(&error))?;

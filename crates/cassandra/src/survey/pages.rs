@@ -9,6 +9,7 @@ use scylla::statement::prepared::PreparedStatement;
 use super::Survey;
 use crate::error::{damaged, unavailable};
 use crate::options::SCANS_MAX;
+use crate::ring::border;
 
 /// Ranges of the ring: as fine as a bar shows.
 const RANGES: u64 = 128;
@@ -65,25 +66,8 @@ impl Pages<'_> {
     }
 
     async fn page(&self) -> Result<(scylla::response::query_result::QueryResult, PagingStateResponse), StoreError> {
-        let values = (border(self.range), border(self.range + 1));
+        let values = (border(self.range, RANGES), border(self.range + 1, RANGES));
         let page = self.survey.cluster.session.execute_single_page(self.statement, values, self.state.clone()).await;
         page.map_err(|error| unavailable("reading a page", error))
-    }
-}
-
-/// Where a range begins: behind this token. The lowest token belongs to no partition.
-fn border(range: u64) -> i64 {
-    let span = u64::MAX / RANGES;
-    if range == RANGES { i64::MAX } else { i64::MIN.wrapping_add_unsigned(range * span) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_cover_the_ring_once() {
-        assert_eq!((border(0), border(RANGES)), (i64::MIN, i64::MAX));
-        assert!((0..RANGES).all(|range| border(range) < border(range + 1)));
     }
 }

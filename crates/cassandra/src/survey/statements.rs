@@ -1,13 +1,14 @@
 //! What a survey asks beside what the engine asks: whole tables by ranges of tokens, and whether a thing is there.
 
+use headwater_model::row::Version;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 
-use crate::OpenError;
 use crate::options::Options;
-use crate::schema::Names;
+use crate::schema::{CHUNKS, Names, STANDING};
 use crate::session::{Cluster, Profile, Profiles};
 use crate::tables::Reach;
+use crate::{OpenError, version};
 
 /// Entries in a page of small things: a few hundred KiB.
 const PAGE: i32 = 1000;
@@ -20,9 +21,8 @@ pub(super) struct Statements {
     pub(super) listing: PreparedStatement,
     pub(super) blocks: PreparedStatement,
     pub(super) shelves: PreparedStatement,
-    pub(super) chunks: PreparedStatement,
-    /// How long a chunk still lives.
-    pub(super) chunk: PreparedStatement,
+    pub(super) chunks: Chunks,
+    pub(super) standing: Chunks,
     /// The same questions to every node that should know, of all datacentres: before what only one of them knows is
     /// taken away from all.
     pub(super) everywhere: Everywhere,
@@ -32,15 +32,28 @@ pub(super) struct Statements {
     pub(super) unlist: PreparedStatement,
 }
 
+/// Of a table of chunks.
+pub(super) struct Chunks {
+    pub(super) all: PreparedStatement,
+    /// How long a chunk still lives.
+    pub(super) ttl: PreparedStatement,
+    /// The same as [`Everywhere`].
+    pub(super) everywhere: PreparedStatement,
+}
+
 /// What every node is asked that should know.
 pub(super) struct Everywhere {
-    pub(super) chunk: PreparedStatement,
     pub(super) row: PreparedStatement,
     pub(super) listing: PreparedStatement,
     pub(super) events: PreparedStatement,
 }
 
 impl Statements {
+    /// Those of the table that has the chunks of `version`.
+    pub(super) fn chunks_of(&self, version: Version) -> &Chunks {
+        if version::stays(version) { &self.standing } else { &self.chunks }
+    }
+
     /// Prepares all.
     pub(super) async fn prepare(cluster: &Cluster, options: &Options, profiles: &Profiles) -> Result<Self, OpenError> {
         let session = &cluster.session;
@@ -53,13 +66,20 @@ impl Statements {
         let (scan, read) = (&profiles.scan, &profiles.read);
         let rows = "event, shelf, number, name, pipeline";
         let listing = "event, shelf, block, number, name, pipeline";
-        let chunk = format!("FROM {media}.chunks WHERE version = ? AND part = ?");
+        let chunks = async |table: &str| {
+            let one = format!("FROM {media}.{table} WHERE version = ? AND part = ?");
+            let all = all("version, part", &format!("{media}.{table}"), "version, part");
+            Ok::<_, OpenError>(Chunks {
+                all: prepare(all, scan, CHUNKS_PAGE).await?,
+                ttl: prepare(format!("SELECT TTL(bytes) {one}"), read, 1).await?,
+                everywhere: everywhere(&prepare(format!("SELECT bytes {one}"), read, 1).await?),
+            })
+        };
         let entry = "event = ? AND shelf = ? AND block = ? AND number = ? AND name = ? AND pipeline = ?";
         let block = format!("SELECT block FROM {control}.blocks WHERE event = ? AND shelf = ? AND block = ?");
         let unlist = format!("DELETE FROM {control}.listing USING TIMESTAMP ? WHERE {entry}");
         let listing = prepare(all(listing, &format!("{control}.listing"), "event, shelf, block"), scan, PAGE).await?;
         let everywhere = Everywhere {
-            chunk: everywhere(&prepare(format!("SELECT bytes {chunk}"), read, 1).await?),
             row: everywhere(&cluster.statements.rows.read),
             listing: everywhere(&listing),
             events: everywhere(cluster.statements.events.scan.by(Reach::Here)),
@@ -70,9 +90,8 @@ impl Statements {
             blocks: prepare(all("event, shelf, block", &format!("{control}.blocks"), "event, shelf"), scan, PAGE)
                 .await?,
             shelves: prepare(all("event, shelf", &format!("{control}.shelves"), "event"), scan, PAGE).await?,
-            chunks: prepare(all("version, part", &format!("{media}.chunks"), "version, part"), scan, CHUNKS_PAGE)
-                .await?,
-            chunk: prepare(format!("SELECT TTL(bytes) {chunk}"), read, 1).await?,
+            chunks: chunks(CHUNKS).await?,
+            standing: chunks(STANDING).await?,
             everywhere,
             listed: prepare(format!("SELECT number FROM {control}.listing WHERE {entry}"), read, 1).await?,
             block: prepare(block, read, 1).await?,

@@ -122,7 +122,8 @@ impl Survey {
     /// Whether any node has a chunk that a quorum has not, which brings it back to the others; `None` if not all answer.
     async fn is_anywhere(&self, row: &Row, part: u32) -> Option<bool> {
         let values = (row.version.0.to_be_bytes(), part.cast_signed());
-        let asked = self.cluster.session.execute_unpaged(&self.statements.everywhere.chunk, values).await;
+        let statement = &self.statements.chunks_of(row.version).everywhere;
+        let asked = self.cluster.session.execute_unpaged(statement, values).await;
         match asked.map(QueryResult::into_rows_result) {
             Ok(Ok(rows)) => Some(rows.rows_num() > 0),
             Ok(Err(error)) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headwater_cassandra::{OpenError, Options};
 use headwater_model::row::Row;
-use headwater_store::conformance::{EVENT, Heard, body, claim, segment};
+use headwater_store::conformance::{EVENT, Heard, body, claim, loose, segment};
 use headwater_store::{Published, Store, StoreError};
 use scylla::client::session_builder::SessionBuilder;
 
@@ -102,6 +102,15 @@ async fn chunks_and_records_of_segments_expire_by_themselves() {
         ttl.unwrap_or_else(|| panic!("{table} never expires"))
     };
     let (row, chunk) = (ttl("row", "control.rows").await, ttl("bytes", "media.chunks").await);
+    // Never among those that expire: one that stays would keep their files.
+    let bytes = body(1, 1000);
+    store.publish(claim(loose("x.mpd", "a"), &bytes, store.stamp()), bytes).await.expect("the store takes the publish");
+    for (table, expire) in [("chunks", true), ("standing", false)] {
+        let question = format!("SELECT TTL(bytes) FROM {}_media.{table}", options.keyspace);
+        let rows = session.query_unpaged(question, ()).await.expect("an answer").into_rows_result().expect("rows");
+        let ttls: Vec<_> = rows.rows::<(Option<i32>,)>().expect("rows").map(|row| row.expect("a row").0).collect();
+        assert!(!ttls.is_empty() && ttls.iter().all(|ttl| ttl.is_some() == expire), "{table}: {ttls:?}");
+    }
     // An hour, and the grace of two minutes.
     assert!((3600..=3721).contains(&row), "{row}");
     assert!(chunk > row, "a chunk outlives its record: {chunk} and {row}");

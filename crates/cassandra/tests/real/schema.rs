@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use headwater_cassandra::survey::{Progress, Rate, Survey};
+use headwater_cassandra::survey::{Mend, Progress, Rate, Survey};
 use headwater_cassandra::{Cassandra, OpenError, Options, init};
 use headwater_model::event::{Counters, Entry};
 use headwater_store::conformance::{EVENT, Heard, body, claim, event, loose, segment};
 use headwater_store::stamp::{Clock, SystemClock};
 use headwater_store::{Published, Store};
+use scylla::client::session::Session;
 use scylla::value::{CqlValue, Row};
 
-use crate::support::{cluster, fresh, restart, session};
+use crate::support::{self, cluster, fresh, restart, session};
 
 const KEYSPACE: &str = "test_schema";
 
@@ -41,9 +42,9 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
 
     let made = join_all((0..4).map(|_| init(&options))).await;
     let made: Vec<_> = made.into_iter().map(|made| made.expect("all succeed")).collect();
-    assert!(made.iter().all(|schema| schema.version == 2 && schema.unlike.is_empty()), "{made:?}");
+    assert!(made.iter().all(|schema| schema.version == 3 && schema.unlike.is_empty()), "{made:?}");
     let all = made.iter().flat_map(|schema| schema.made.clone()).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(all.len(), 10, "two keyspaces and eight tables: {all:?}");
+    assert_eq!(all.len(), 11, "two keyspaces and nine tables: {all:?}");
     let again = init(&options).await.expect("it is there");
     assert!(again.made.is_empty(), "{again:?}");
 
@@ -55,18 +56,90 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
 
     let version =
         |version: i32| format!("UPDATE {KEYSPACE}_control.\"schema\" SET version = {version} WHERE part = 'store'");
-    session.query_unpaged(version(3), ()).await.expect("a version");
+    session.query_unpaged(version(2), ()).await.expect("a version");
+    let refused = Cassandra::open(options.clone(), clock(), Arc::new(Heard::default())).await.map(|_| ());
+    assert!(matches!(refused, Err(OpenError::Earlier { version: 2 })), "{refused:?}");
+    let both = Options { replication: vec![("dc1".into(), 3), ("dc2".into(), 0)], ..options.clone() };
+    let brought = init(&both).await.expect("it is brought there");
+    assert_eq!((brought.version, brought.migrated, brought.unlike.len()), (3, 0, 0));
+    session.query_unpaged(version(4), ()).await.expect("a version");
     let opened = Cassandra::open(options.clone(), clock(), Arc::new(Heard::default())).await.map(|_| ());
     let looked = Survey::open(options.clone(), Rate::default(), clock(), Arc::new(Quiet)).await.map(|_| ());
     for refused in [opened, looked, init(&options).await.map(|_| ())] {
         match refused {
-            Err(error @ OpenError::Later { version: 3 }) => {
+            Err(error @ OpenError::Later { version: 4 }) => {
                 assert!(error.to_string().contains("newer build"), "{error}")
             }
             other => panic!("{other:?}"),
         }
     }
     drop().await;
+}
+
+/// Writes what is recorded as another datacentre would have, or an earlier version: under the name that `of` makes of each.
+async fn rename(session: &Session, keyspace: &str, of: fn(&str) -> String) {
+    let run = async |statement: String| session.query_unpaged(&*statement, ()).await.expect(&statement);
+    let tables =
+        [("rows", "event, shelf, number, name, pipeline, row", 4), ("events", "tenant, name, rev, entry, ended", 1)];
+    for (table, columns, name) in tables {
+        let all =
+            run(format!("SELECT {columns} FROM {keyspace}_control.{table}")).await.into_rows_result().expect("rows");
+        let all: Vec<Row> = all.rows::<Row>().expect("rows").map(|row| row.expect("a row")).collect();
+        run(format!("TRUNCATE {keyspace}_control.{table}")).await;
+        let marks = vec!["?"; columns.split(", ").count()].join(", ");
+        let insert = format!("INSERT INTO {keyspace}_control.{table} ({columns}) VALUES ({marks}) USING TTL 5000");
+        for Row { mut columns } in all {
+            let Some(CqlValue::Text(text)) = &columns[name] else { panic!("{columns:?}") };
+            columns[name] = Some(CqlValue::Text(of(text.split_once('@').expect("a datacentre").0)));
+            session.query_unpaged(&*insert, columns).await.expect("a record");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_datacentre_that_was_given_up_counts_while_it_is_named() {
+    let options = fresh().await;
+    let open = async |options: &Options| support::open(options, Arc::new(Heard::default())).await;
+    let store = open(&options).await;
+    let entry = Entry::Alive(Box::new(event(EVENT, "game", Counters::default())));
+    store.write_entry(entry.clone(), 0).await.expect("an event");
+    let mut rows = Vec::new();
+    for key in [segment("v", 7, "a"), loose("x.mpd", "a")] {
+        let bytes = body(7, 1000);
+        match store.publish(claim(key, &bytes, store.stamp()), bytes).await.expect("it is stored") {
+            Published::Stored(row) => rows.push(row),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(store);
+    rename(&session().await, &options.keyspace, |name| format!("{name}@dc2")).await;
+    let survey = async |options: &Options| {
+        let clock = Arc::new(SystemClock::default());
+        Survey::open(options.clone(), Rate::default(), clock, Arc::new(Quiet)).await.expect("it connects")
+    };
+
+    let store = open(&options).await;
+    assert_eq!(store.entries().await, Ok(vec![]));
+    assert_eq!(store.standing(EVENT, 9).await, Ok(vec![]));
+    drop(store);
+    let mend = Mend { drop_lost: true, ..Mend::default() };
+    let refused = survey(&options).await.repair(false, mend).await.map(drop);
+    assert!(refused.as_ref().is_err_and(|error| error.to_string().contains("store.replication")), "{refused:?}");
+
+    let both = Options { replication: vec![("dc1".into(), 3), ("dc2".into(), 0)], ..options.clone() };
+    let store = open(&both).await;
+    assert_eq!(store.entries().await, Ok(vec![entry.clone()]));
+    let mut standing = store.standing(EVENT, 9).await.expect("records");
+    standing.sort_by_key(|row| row.published);
+    assert_eq!(standing, rows);
+    for row in &rows {
+        assert_eq!(store.read(row, 0..row.size).await.expect("its bytes").0.len(), 1000);
+    }
+    let changed = Entry::Alive(Box::new(event(EVENT, "game", entry.counters())));
+    store.write_entry(changed.clone(), entry.counters().rev).await.expect("it can be changed");
+    assert_eq!(store.entries().await, Ok(vec![changed]));
+    let report = survey(&both).await.check(true).await.expect("the cluster answers");
+    assert!(report.whole && report.findings.is_empty(), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,23 +161,8 @@ async fn a_schema_of_the_first_version_is_brought_to_this_one() {
         }
     }
     std::mem::drop(store);
-    // As the first version had them.
+    rename(&session, keyspace, |name| name.to_owned()).await;
     let run = async |statement: String| session.query_unpaged(&*statement, ()).await.expect(&statement);
-    let tables =
-        [("rows", "event, shelf, number, name, pipeline, row", 4), ("events", "tenant, name, rev, entry, ended", 1)];
-    for (table, columns, name) in tables {
-        let all =
-            run(format!("SELECT {columns} FROM {keyspace}_control.{table}")).await.into_rows_result().expect("rows");
-        let all: Vec<Row> = all.rows::<Row>().expect("rows").map(|row| row.expect("a row")).collect();
-        run(format!("TRUNCATE {keyspace}_control.{table}")).await;
-        let marks = vec!["?"; columns.split(", ").count()].join(", ");
-        let insert = format!("INSERT INTO {keyspace}_control.{table} ({columns}) VALUES ({marks}) USING TTL 5000");
-        for Row { mut columns } in all {
-            let Some(CqlValue::Text(text)) = &columns[name] else { panic!("{columns:?}") };
-            columns[name] = Some(CqlValue::Text(text.split_once('@').expect("a datacentre").0.to_owned()));
-            session.query_unpaged(&*insert, columns).await.expect("an earlier record");
-        }
-    }
     run(format!("UPDATE {keyspace}_control.\"schema\" SET version = 1 WHERE part = 'store'")).await;
 
     let refused = open().await.map(drop);
@@ -120,10 +178,10 @@ async fn a_schema_of_the_first_version_is_brought_to_this_one() {
         "{refused:?}"
     );
     let schema = init(&options).await.expect("it is brought there");
-    assert_eq!((schema.version, schema.migrated), (2, 4));
+    assert_eq!((schema.version, schema.migrated), (3, 4));
     assert_eq!(init(&options).await.expect("it is there").migrated, 0);
     let store = open().await.expect("it opens");
-    assert_eq!(store.entries().await, Ok(vec![entry]));
+    assert_eq!(store.entries().await, Ok(vec![entry.clone()]));
     let mut standing = store.standing(EVENT, 9).await.expect("records");
     standing.sort_by_key(|row| row.published);
     assert_eq!(standing, rows);

@@ -69,7 +69,7 @@ pub async fn fresh() -> Options {
 }
 
 const KEYSPACE: &str = "test";
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "control.rows",
     "control.listing",
     "control.blocks",
@@ -77,6 +77,7 @@ const TABLES: [&str; 7] = [
     "control.events",
     "control.changes",
     "media.chunks",
+    "media.standing",
 ];
 
 /// A session of the test's own, for what the engine never does.

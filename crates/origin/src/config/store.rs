@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use headwater_cassandra::memcached::{self, Zone};
-use headwater_cassandra::{DATACENTRES_MAX, Options, PUBLISH_BUDGET};
+use headwater_cassandra::{OpenError, Options, PUBLISH_BUDGET};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -85,7 +85,10 @@ impl StoreConfig {
         if self.engine == EngineKind::Log {
             let strays = [
                 ("contact_points", !self.contact_points.is_empty()),
+                ("datacentre", !self.datacentre.is_empty()),
+                ("replication", !self.replication.is_empty()),
                 ("memcached", !self.memcached.is_empty()),
+                ("memcached_zone", self.memcached_zone.is_some()),
                 ("feeds", !self.feeds.is_empty()),
             ];
             return match strays.into_iter().find(|(_, given)| *given) {
@@ -103,14 +106,8 @@ impl StoreConfig {
         }
         let own = || BTreeMap::from([(self.datacentre.clone(), COPIES)]);
         let copies = if self.replication.is_empty() { own() } else { self.replication.clone() };
-        if !copies.contains_key(&self.datacentre) {
-            return Err(wrong("replication", "does not name the own `datacentre`; give it copies too"));
-        }
-        if copies.len() > DATACENTRES_MAX {
-            return Err(wrong("replication", "names more than two datacentres; name the own one and one other"));
-        }
         let options = Options::new(&self.contact_points, &self.datacentre);
-        Ok(Some(Options {
+        let options = Options {
             replication: copies.into_iter().collect(),
             keyspace: self.keyspace.clone(),
             publish_budget: Duration::from_millis(self.publish_budget_ms),
@@ -119,7 +116,12 @@ impl StoreConfig {
             dvr_bytes,
             memcached: self.zones()?,
             ..options
-        }))
+        };
+        match options.check() {
+            Ok(()) => Ok(Some(options)),
+            Err(OpenError::Option { field, problem }) => Err(wrong(field, &problem)),
+            Err(error) => Err(wrong("engine", &error.to_string())),
+        }
     }
 
     fn zones(&self) -> Result<Option<memcached::Options>, ConfigError> {
@@ -130,9 +132,24 @@ impl StoreConfig {
         for (name, servers) in &self.memcached {
             check_places(&format!("memcached.{name}"), servers, "10.0.0.1:11211")?;
         }
+        let mut servers: Vec<_> = self.memcached.values().flatten().collect();
+        servers.sort();
+        if let Some([twice, _]) = servers.array_windows().find(|[one, next]| one == next) {
+            let problem = format!("has `{twice}` twice; a server is of one zone, and once in it");
+            return Err(ConfigError::Value { key: "store.memcached".into(), problem });
+        }
         let own = match &self.memcached_zone {
             Some(zone) if self.memcached.contains_key(zone) => zone,
-            Some(_) => return Err(wrong("store.memcached_zone".into(), "is none of the zones in `store.memcached`")),
+            Some(zone) => {
+                let zones = self.memcached.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let problem = match &*zones {
+                    "" => {
+                        format!("is `{zone}`, and there are no zones; name some in `store.memcached`, or leave it out")
+                    }
+                    zones => format!("is `{zone}`, which is no zone of `store.memcached`; write one of {zones}"),
+                };
+                return Err(wrong("store.memcached_zone".into(), &problem));
+            }
             None => match self.memcached.keys().next() {
                 Some(first) => first,
                 None => return Ok(None),
@@ -263,7 +280,13 @@ mod tests {
             (&GOOD.replace("'b'\n", "'c'\n"), "store.memcached_zone"),
             (&GOOD.replace("b = ['10.0.0.2:11211']", "b = []"), "store.memcached.b"),
             (&GOOD.replace("{dc1 = 5}", "{dc2 = 3}"), "store.replication"),
-            (&GOOD.replace("{dc1 = 5}", "{dc1 = 3, dc2 = 3, dc3 = 3}"), "more than two datacentres"),
+            (&GOOD.replace("{dc1 = 5}", "{dc1 = 0}"), "`dc1`, the own datacentre, has no copies"),
+            (&GOOD.replace("{dc1 = 5}", "{dc1 = 3, 'dc 2' = 3}"), "`dc 2` is no datacentre's name"),
+            (&GOOD.replace("[store]", "[store]\nkeyspace = 'Head-Water'"), "store.keyspace"),
+            (&GOOD.replace("'10.0.0.2:11211'", "'memcached-0.caches:11211'"), "`memcached-0.caches:11211` twice"),
+            ("[store]\ndatacentre = 'dc1'", "store.datacentre"),
+            ("[store]\nmemcached_zone = 'a'", "store.memcached_zone"),
+            (&GOOD.replace("{dc1 = 5}", "{dc1 = 3, dc2 = 3, dc3 = 3}"), "more than 2 datacentres"),
         ] {
             let message = Config::from_toml(text).unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");
