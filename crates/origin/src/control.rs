@@ -22,6 +22,10 @@ pub const EVENTS_MAX: usize = 10_000;
 /// Attempts at a change while other processes change the same event: each means that one of them succeeded.
 const CONFLICTS_MAX: usize = 8;
 
+/// What others have published is heard of within 2 s here, or this node calls nothing absent; what is changed here is in
+/// force there in the same time.
+const UNHEARD_NS: i128 = 4_000_000_000;
+
 /// Makes, changes and ends events.
 pub struct Control {
     store: Arc<dyn Store>,
@@ -128,11 +132,11 @@ impl Control {
             let Some(live) = self.catalog.live(tenant.as_str(), name.as_str()) else {
                 return Err(unknown_event(tenant, name));
             };
-            let put = self.revise(&live, |event| Ok(event.revised(document.clone(), live.published())?)).await?;
+            let put = self.revise(&live, |event| Ok(event.revised(document.clone(), self.published(&live))?)).await?;
             return Ok((live, put));
         };
         check_renditions(tenant, &quotas, Some(&live), &document)?;
-        let put = self.revise(&live, |event| Ok(event.revised(document.clone(), live.published())?)).await?;
+        let put = self.revise(&live, |event| Ok(event.revised(document.clone(), self.published(&live))?)).await?;
         Ok((live, put))
     }
 
@@ -262,6 +266,18 @@ impl Control {
         let event = Event::new(id, tenant.clone(), name.clone(), document, counters);
         self.store.write_entry(Entry::Alive(Box::new(event)), counters.rev).await?;
         self.catalog.live(tenant.as_str(), name.as_str()).ok_or_else(|| unknown_event(tenant, name))
+    }
+
+    /// What is published of an event, and may be published by other processes before they know of a change.
+    fn published(&self, live: &Live) -> Published {
+        match live.published() {
+            Published::UpTo(highest) if self.store.shared().is_some() => {
+                let segment = live.event().document.segment.nanos(1).max(1);
+                let unheard = (UNHEARD_NS + segment - 1) / segment;
+                Published::UpTo(highest.saturating_add(unheard as u64))
+            }
+            published => published,
+        }
     }
 
     async fn revise(

@@ -266,6 +266,25 @@ impl Tables {
         places.iter().map(|place| self.row(site, place, now)).collect()
     }
 
+    /// What is listed and `is_wanted`.
+    pub fn listed(&mut self, site: usize, now: Duration, is_wanted: impl Fn(&Place) -> bool) -> Vec<Place> {
+        self.arrive(now);
+        self.sites[site].listed.iter().filter(|place| is_wanted(place)).cloned().collect()
+    }
+
+    /// Nobody has a record of it any more.
+    pub fn erase(&mut self, place: &Place) {
+        for site in &mut self.sites {
+            site.rows.remove(place);
+            site.others.remove(place);
+        }
+    }
+
+    /// A datacentre has none of the chunks that it had.
+    pub fn lose_chunks(&mut self, site: usize) {
+        self.sites[site].chunks.clear();
+    }
+
     pub fn list(&mut self, site: usize, place: &Place, now: Duration) {
         self.sites[site].listed.insert(place.clone());
         self.send(site, Sent::Listed(place.clone()), now);
@@ -301,7 +320,7 @@ impl Tables {
         self.standing(site, tenant, name, own, now)
     }
 
-    /// No event goes in these worlds, so no life of one is to be freed.
+    /// Which lives of an event are to be freed is not kept: who has ended one frees it.
     fn standing(
         &mut self,
         site: usize,

@@ -1,6 +1,7 @@
 //! One process's way to the cluster, with everything that can go wrong on it: delays, requests and answers that are lost,
 //! writes that count after their caller gave up, refusals, a process that is cut off or dead.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,8 @@ pub struct Weather {
     /// Longest way of a request or an answer, usually and now and then.
     pub way: Duration,
     pub long_way: Duration,
+    /// What is compared and set is set, but nobody is told, nor who asks serially.
+    pub is_mute: bool,
 }
 
 /// The cluster, for all processes.
@@ -125,6 +128,10 @@ impl Link {
 
     fn is_cut(&self) -> bool {
         *self.0.cut_until.lock() > self.0.cluster.time.now()
+    }
+
+    fn is_mute(&self) -> bool {
+        self.0.cluster.weather.lock().is_mute
     }
 
     async fn alive(&self) {
@@ -248,6 +255,11 @@ impl Records for Link {
         let decide = move |tables: &mut Tables, now| {
             tables.swap(site, &place, before.as_ref(), (next.as_ref(), until(ttl_s, now)), now)
         };
+        if self.is_mute() {
+            self.apply(decide);
+            self.0.cluster.time.sleep(RECORD).await;
+            return Err(unanswered());
+        }
         self.call(RECORD, decide, move |tables, now| tables.commit(site, &same, now)).await
     }
 
@@ -257,6 +269,10 @@ impl Records for Link {
     }
 
     async fn row_serial(&self, place: &Place) -> Result<Copies, StoreError> {
+        if self.is_mute() {
+            self.0.cluster.time.sleep(READ).await;
+            return Err(unanswered());
+        }
         let (place, site) = (place.clone(), self.0.site);
         self.plain(READ, move |tables, now| tables.row_serial(site, &place, now)).await
     }
@@ -299,35 +315,53 @@ impl Records for Link {
         Ok(())
     }
 
-    // No event goes in these worlds, so nothing is freed.
-
-    async fn listed(&self, _: EventId, _: &str, _: i64, _: RangeInclusive<i64>) -> Result<Vec<Place>, StoreError> {
-        Err(unanswered())
+    async fn listed(
+        &self,
+        event: EventId,
+        shelf: &str,
+        block: i64,
+        _: RangeInclusive<i64>,
+    ) -> Result<Vec<Place>, StoreError> {
+        let (site, shelf) = (self.0.site, shelf.to_owned());
+        let is_of = move |place: &Place| of(place, event) && place.shelf == shelf && place.block == block;
+        self.plain(READ, move |tables, now| tables.listed(site, now, is_of)).await
     }
 
-    async fn shelves(&self, _: EventId) -> Result<Vec<String>, StoreError> {
-        Err(unanswered())
+    async fn shelves(&self, event: EventId) -> Result<Vec<String>, StoreError> {
+        let site = self.0.site;
+        let places = self.plain(READ, move |tables, now| tables.listed(site, now, |place| of(place, event))).await?;
+        Ok(BTreeSet::from_iter(places.into_iter().map(|place| place.shelf)).into_iter().collect())
     }
 
-    async fn all_blocks(&self, _: EventId, _: &str) -> Result<Vec<i64>, StoreError> {
-        Err(unanswered())
+    async fn all_blocks(&self, event: EventId, shelf: &str) -> Result<Vec<i64>, StoreError> {
+        let (site, shelf) = (self.0.site, shelf.to_owned());
+        let is_of = move |place: &Place| of(place, event) && place.shelf == shelf;
+        let places = self.plain(READ, move |tables, now| tables.listed(site, now, is_of)).await?;
+        Ok(BTreeSet::from_iter(places.into_iter().map(|place| place.block)).into_iter().collect())
     }
 
-    async fn erase_row(&self, _: &Place) -> Result<(), StoreError> {
-        Err(unanswered())
+    async fn erase_row(&self, place: &Place) -> Result<(), StoreError> {
+        let place = place.clone();
+        self.plain(WRITE, move |tables, _| tables.erase(&place)).await
     }
+
+    // What is listed and not recorded does no harm.
 
     async fn delete_listing(&self, _: i64, _: &str, _: i64) -> Result<(), StoreError> {
-        Err(unanswered())
+        Ok(())
     }
 
     async fn delete_blocks(&self, _: i64, _: &str) -> Result<(), StoreError> {
-        Err(unanswered())
+        Ok(())
     }
 
     async fn delete_shelves(&self, _: i64) -> Result<(), StoreError> {
-        Err(unanswered())
+        Ok(())
     }
+}
+
+fn of(place: &Place, event: EventId) -> bool {
+    place.event == event.0.cast_signed()
 }
 
 #[async_trait]
@@ -358,7 +392,7 @@ impl Entries for Link {
     }
 
     async fn mark_freed(&self, _: &Standing, _: EventId) -> Result<bool, StoreError> {
-        Err(unanswered())
+        Ok(true)
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "the modules of a test are reached from its root alone")]
 
 mod broken;
+mod cases;
 mod cluster;
 mod link;
 mod node;

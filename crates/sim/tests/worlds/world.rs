@@ -464,6 +464,7 @@ fn weather(random: &mut SplitMix64) -> Weather {
             refused: 60,
             way: millis(40),
             long_way: millis(700),
+            is_mute: false,
         },
     }
 }
