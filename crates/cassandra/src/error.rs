@@ -25,6 +25,14 @@ pub enum OpenError {
         /// What the driver says.
         problem: String,
     },
+    /// Cassandra wants another login, or one at all.
+    #[error("`user` and `password`: Cassandra at {points} does not let us in: {problem}; name a role that it knows")]
+    Login {
+        /// Those that were asked.
+        points: String,
+        /// What the driver says.
+        problem: String,
+    },
     /// The schema could not be made or used.
     #[error("the schema cannot be made or used: {0}; check `datacentre`, `replication` and the rights of the user")]
     Schema(String),

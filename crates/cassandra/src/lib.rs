@@ -53,7 +53,7 @@ use tokio::task::JoinSet;
 
 pub use engine::Parts;
 pub use error::OpenError;
-pub use options::{ChunkSize, Options, PUBLISH_BUDGET};
+pub use options::{ChunkSize, Login, Options, PUBLISH_BUDGET};
 pub use schema::{Schema, Unlike, init};
 
 use changes::Note;

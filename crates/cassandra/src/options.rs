@@ -1,6 +1,7 @@
 //! What can be chosen about the engine, and the spans it works with. They follow from two figures of the contract: a
 //! publish has 2 s in all, and one that takes 500 ms is a fault to be found.
 
+use std::fmt;
 use std::time::Duration;
 
 use headwater_model::Millis;
@@ -77,11 +78,28 @@ impl ChunkSize {
     }
 }
 
+/// A role of Cassandra's, which may read and write the keyspaces, and make them unless they are there.
+#[derive(Clone)]
+pub struct Login {
+    /// Its name.
+    pub user: String,
+    /// Its password, which no message shows.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the login of {:?}", self.user)
+    }
+}
+
 /// What can be chosen about the engine.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where nodes of the own datacentre answer CQL, as `NAME:PORT` or `ADDR:PORT`; the others are found through them.
     pub contact_points: Vec<String>,
+    /// Who logs in there, where Cassandra asks (`authenticator`).
+    pub login: Option<Login>,
     /// The own datacentre: quorums are of its nodes alone.
     pub datacentre: String,
     /// Each datacentre with its number of copies, the own one among them; two at most. For new keyspaces, and for which
@@ -115,6 +133,7 @@ impl Options {
     pub fn new(contact_points: impl IntoIterator<Item = impl ToString>, datacentre: &str) -> Self {
         Self {
             contact_points: contact_points.into_iter().map(|point| point.to_string()).collect(),
+            login: None,
             datacentre: datacentre.to_owned(),
             replication: vec![(datacentre.to_owned(), 3)],
             keyspace: "headwater".to_owned(),

@@ -14,7 +14,7 @@ use scylla::statement::{Consistency, SerialConsistency};
 
 use crate::OpenError;
 use crate::hedge::Pace;
-use crate::options::{CONNECT_BUDGET, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
+use crate::options::{CONNECT_BUDGET, Login, Options, READ_BUDGET, RECORD_HEDGE, SCAN_PAGE_BUDGET, SILENCE_MAX};
 use crate::place::Sites;
 use crate::schema::{self, Names};
 use crate::silence::{Silence, SilentLast};
@@ -22,6 +22,9 @@ use crate::statements::Statements;
 
 /// How often to look whether all nodes have the same schema.
 const AGREEMENT_LOOK: Duration = Duration::from_millis(20);
+
+/// The step of a connection that a login fails in, as the driver calls it.
+const LOGIN_STEP: &str = "AUTH_RESPONSE";
 
 /// The session and its statements.
 pub(crate) struct Cluster {
@@ -161,7 +164,11 @@ pub(crate) async fn connect(options: &Options, names: &Names) -> Result<Session,
         return Err(OpenError::Option { field: "contact_points", problem });
     }
     let points = || options.contact_points.join(", ");
-    SessionBuilder::new()
+    let builder = match &options.login {
+        Some(Login { user, password }) => SessionBuilder::new().user(user, password),
+        None => SessionBuilder::new(),
+    };
+    builder
         .known_nodes(&options.contact_points)
         .default_execution_profile_handle(base(options).into_handle())
         .connection_timeout(CONNECT_BUDGET)
@@ -175,5 +182,9 @@ pub(crate) async fn connect(options: &Options, names: &Names) -> Result<Session,
         .keyspaces_to_fetch([&names.control, &names.media])
         .build()
         .await
-        .map_err(|error| OpenError::Unreachable { points: points(), problem: error.to_string() })
+        .map_err(|error| match error.to_string() {
+            // The driver tells the reason in words alone, under several layers.
+            problem if problem.contains(LOGIN_STEP) => OpenError::Login { points: points(), problem },
+            problem => OpenError::Unreachable { points: points(), problem },
+        })
 }

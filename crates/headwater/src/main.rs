@@ -37,7 +37,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the publish, deliver and ops listeners on the embedded engine.
+    /// Runs the publish, deliver and ops listeners on the store that the configuration names.
     Serve(serve::Args),
     /// Runs an origin with two simulated pipelines to watch and to break.
     Demo(demo::Args),

@@ -38,7 +38,8 @@ enum Command {
     /// Makes keyspaces and tables in a Cassandra cluster, and says what was there.
     ///
     /// A server does the same at its start; this says it before, and what differs from the configuration. Safe beside
-    /// running servers and from several processes at once. Never changes what is there.
+    /// running servers and from several processes at once, and changes nothing that is there, unless the schema is of an earlier
+    /// version: then it is brought to this one, for which all servers have to be stopped, and there is no way back.
     ///
     /// Exit status: 0 if the schema is there; 1 after an error, or if a later build has made the schema.
     Init(cluster::InitArgs),

@@ -104,13 +104,19 @@ pub(crate) const KEYS: &[Key] = &[
         "Where Cassandra nodes of the own datacentre answer CQL, as `NAME:PORT` or `ADDR:PORT`; the others are found through them",
         |config| given(json!(config.store.contact_points)),
     ),
+    Key::of_store("store.user", "", "Who logs in to Cassandra, if its `authenticator` asks", |config| {
+        json!(config.store.user)
+    }),
+    Key::of_store("store.password", "", "The password of `store.user`", |config| {
+        json!(config.store.password.as_ref().map(|_| "(not shown)"))
+    }),
     Key::of_store("store.datacentre", "", "The own datacentre, as `nodetool status` shows it", |config| {
         given(json!(config.store.datacentre))
     }),
     Key::of_store(
         "store.replication",
         "",
-        "Copies of everything in each datacentre, two at most; 3 in the own one if left out",
+        "Copies of everything in each datacentre, two at most, 0 in one that was given up; 3 in the own one if left out",
         |config| given(json!(config.store.replication)),
     ),
     Key::of_store(

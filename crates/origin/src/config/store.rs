@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use headwater_cassandra::memcached::{self, Zone};
-use headwater_cassandra::{OpenError, Options, PUBLISH_BUDGET};
+use headwater_cassandra::{Login, OpenError, Options, PUBLISH_BUDGET};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -35,6 +35,10 @@ pub struct StoreConfig {
     pub engine: EngineKind,
     /// Where Cassandra nodes of the own datacentre answer CQL, as `NAME:PORT` or `ADDR:PORT`.
     pub contact_points: Vec<String>,
+    /// Who logs in there, if Cassandra asks.
+    pub user: Option<String>,
+    /// With which password.
+    pub password: Option<String>,
     /// The own datacentre, as Cassandra calls it.
     pub datacentre: String,
     /// Copies in each datacentre, of which there are two at most, for keyspaces that are made; whose records count here;
@@ -59,6 +63,8 @@ impl Default for StoreConfig {
         Self {
             engine: EngineKind::Log,
             contact_points: Vec::new(),
+            user: None,
+            password: None,
             datacentre: String::new(),
             replication: BTreeMap::new(),
             keyspace: "headwater".into(),
@@ -85,6 +91,8 @@ impl StoreConfig {
         if self.engine == EngineKind::Log {
             let strays = [
                 ("contact_points", !self.contact_points.is_empty()),
+                ("user", self.user.is_some()),
+                ("password", self.password.is_some()),
                 ("datacentre", !self.datacentre.is_empty()),
                 ("replication", !self.replication.is_empty()),
                 ("memcached", !self.memcached.is_empty()),
@@ -104,10 +112,17 @@ impl StoreConfig {
         if self.datacentre.is_empty() {
             return Err(wrong("datacentre", "is missing; write what `nodetool status` shows as Datacenter"));
         }
+        let login = match (&self.user, &self.password) {
+            (Some(user), Some(password)) => Some(Login { user: user.clone(), password: password.clone() }),
+            (None, None) => None,
+            (Some(_), None) => return Err(wrong("password", "is missing; `user` logs in with it")),
+            (None, Some(_)) => return Err(wrong("user", "is missing; `password` is of somebody")),
+        };
         let own = || BTreeMap::from([(self.datacentre.clone(), COPIES)]);
         let copies = if self.replication.is_empty() { own() } else { self.replication.clone() };
         let options = Options::new(&self.contact_points, &self.datacentre);
         let options = Options {
+            login,
             replication: copies.into_iter().collect(),
             keyspace: self.keyspace.clone(),
             publish_budget: Duration::from_millis(self.publish_budget_ms),
@@ -285,6 +300,8 @@ mod tests {
             (&GOOD.replace("[store]", "[store]\nkeyspace = 'Head-Water'"), "store.keyspace"),
             (&GOOD.replace("'10.0.0.2:11211'", "'memcached-0.caches:11211'"), "`memcached-0.caches:11211` twice"),
             ("[store]\ndatacentre = 'dc1'", "store.datacentre"),
+            (&GOOD.replace("[store]", "[store]\nuser = 'headwater'"), "store.password"),
+            (&GOOD.replace("[store]", "[store]\npassword = 'secret'"), "store.user"),
             ("[store]\nmemcached_zone = 'a'", "store.memcached_zone"),
             (&GOOD.replace("{dc1 = 5}", "{dc1 = 3, dc2 = 3, dc3 = 3}"), "more than 2 datacentres"),
         ] {

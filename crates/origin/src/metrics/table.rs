@@ -188,7 +188,7 @@ pub fn page() -> String {
          Served in the Prometheus text format at `/metrics` of the ops listener. Names and labels are API.\n\n\
          - `class` is `publish`, `live`, `dvr` or `unknown`.\n\
          - `outcome` is a word of `Headwater-Outcome` (protocol §5); on the publish listener it is the status.\n\
-         - `engine` is `log`; `op` is `publish`, `remove`, `rows`, `standing`, `read`, `entries` or `write_entry`.\n\
+         - `engine` is `log` or `cassandra`; `op` is `publish`, `remove`, `rows`, `standing`, `read`, `entries` or `write_entry`.\n\
          - A series appears with its first sample; plain counters and gauges are there from the start.\n\n\
          | name | kind | unit | labels | meaning |\n|---|---|---|---|---|\n",
     );

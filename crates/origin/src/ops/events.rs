@@ -164,7 +164,8 @@ async fn show(
         (status = 404, description = "no such tenant"),
         (status = 409, description = "timing or template of stored media; the field is named"),
         (status = 422, description = "the document breaks a rule; the field is named"),
-        (status = 507, description = "the tenant's quota of events or renditions is used up")))]
+        (status = 507, description = "the tenant's quota of events or renditions is used up"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn put(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,
@@ -183,7 +184,8 @@ async fn put(
 /// Deletes an event with its media. Idempotent.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/events/{event}", tag = "events",
     params(("tenant" = String, Path), ("event" = String, Path)),
-    responses((status = 204, description = "gone"), (status = 404, description = "no such tenant")))]
+    responses((status = 204, description = "gone"), (status = 404, description = "no such tenant"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn delete(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,
@@ -209,7 +211,8 @@ async fn list(State(origin): State<Arc<Origin>>, Path(tenant): Path<String>) -> 
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{event}/end", tag = "events",
     params(("tenant" = String, Path), ("event" = String, Path)),
     responses((status = 200, body = EventView), (status = 404, description = "no such tenant or event"),
-        (status = 409, description = "nothing is published")))]
+        (status = 409, description = "nothing is published"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn end(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,

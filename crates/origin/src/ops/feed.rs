@@ -22,6 +22,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
 
 /// Where a follower stands; both or none.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Standing {
     /// Which life of the process, as the last answer said.
     boot: Option<u64>,

@@ -74,7 +74,8 @@ struct Flushed {
 /// Everything of the event is to be fetched anew: its cache version grows.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{event}/flush", tag = "invalidations",
     params(("tenant" = String, Path), ("event" = String, Path)),
-    responses((status = 200, body = Flushed), (status = 404, description = "no such tenant or event")))]
+    responses((status = 200, body = Flushed), (status = 404, description = "no such tenant or event"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn flush(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,
@@ -103,7 +104,8 @@ async fn list(
     params(("tenant" = String, Path), ("event" = String, Path)), request_body = NewInvalidation,
     responses((status = 200, body = InvalidationView),
         (status = 404, description = "no such tenant or event"), (status = 409, description = "too many; flush"),
-        (status = 422, description = "a field breaks a rule")))]
+        (status = 422, description = "a field breaks a rule"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn add(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,

@@ -97,7 +97,8 @@ async fn list(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{event}/masks", tag = "masks",
     params(("tenant" = String, Path), ("event" = String, Path)), request_body = NewMask,
     responses((status = 200, body = MaskView), (status = 404, description = "no such tenant or event"),
-        (status = 409, description = "too many masks"), (status = 422, description = "a field breaks a rule")))]
+        (status = 409, description = "too many masks"), (status = 422, description = "a field breaks a rule"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn add(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,
@@ -131,7 +132,8 @@ async fn add(
 /// Lifts a mask; the old choice is back at once. Idempotent.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/events/{event}/masks/{id}", tag = "masks",
     params(("tenant" = String, Path), ("event" = String, Path), ("id" = u64, Path)),
-    responses((status = 204, description = "lifted"), (status = 404, description = "no such tenant or event")))]
+    responses((status = 204, description = "lifted"), (status = 404, description = "no such tenant or event"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn remove(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event, id)): Path<(String, String, u64)>,

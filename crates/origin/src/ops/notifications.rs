@@ -74,7 +74,8 @@ async fn list(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{event}/notifications", tag = "notifications",
     params(("tenant" = String, Path), ("event" = String, Path)), request_body = NewNotification,
     responses((status = 200, body = Vec<NotificationView>), (status = 404, description = "no such tenant or event"),
-        (status = 422, description = "name, value or the set's size breaks a rule; the state is unchanged")))]
+        (status = 422, description = "name, value or the set's size breaks a rule; the state is unchanged"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn set(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event)): Path<(String, String)>,
@@ -99,7 +100,8 @@ async fn set(
 /// Removes a notification from the next segment on, never before its own. Idempotent.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/events/{event}/notifications/{name}", tag = "notifications",
     params(("tenant" = String, Path), ("event" = String, Path), ("name" = String, Path)),
-    responses((status = 204, description = "removed"), (status = 404, description = "no such tenant or event")))]
+    responses((status = 204, description = "removed"), (status = 404, description = "no such tenant or event"),
+        (status = 503, description = "the store does not answer; ask again")))]
 async fn remove(
     State(origin): State<Arc<Origin>>,
     Path((tenant, event, name)): Path<(String, String, String)>,

@@ -32,6 +32,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Origin>> {
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Range {
     /// Which rendition.
     rendition: String,
