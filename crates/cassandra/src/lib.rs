@@ -59,7 +59,6 @@ pub use schema::{Schema, Unlike, init};
 use changes::Note;
 use engine::Engine;
 use fence::Hold;
-use tables::Reach;
 
 /// The engine on Cassandra. Any number of processes may open the same keyspaces.
 ///
@@ -101,7 +100,7 @@ impl Cassandra {
 
     async fn tend(engine: Engine) -> Result<Arc<Self>, OpenError> {
         let engine = Arc::new(engine);
-        for of in engine.cluster.entries(Reach::Here).await? {
+        for of in load::entries(&*engine.cluster).await? {
             of.ended.iter().for_each(|id| engine.free_later(of.clone(), *id));
         }
         let mut tasks = JoinSet::new();
@@ -188,7 +187,7 @@ impl Store for Cassandra {
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.engine.cluster.entries(Reach::Here).await?.into_iter().map(|standing| standing.entry).collect())
+        Ok(load::entries(&*self.engine.cluster).await?.into_iter().map(|standing| standing.entry).collect())
     }
 
     async fn write_entry(&self, entry: Entry, expected: u64) -> Result<(), StoreError> {

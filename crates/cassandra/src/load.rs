@@ -31,16 +31,25 @@ pub(crate) async fn load(cluster: &dyn Tables, options: &Options, clock: &dyn Cl
         }
         tracing::warn!("the records of this datacentre have to do; those of both are read later");
     }
-    let mut scans = 1;
-    loop {
-        match scan(cluster, options, Reach::Here).await {
-            Err(StoreError::Unavailable(error)) if scans < SCANS_MAX => {
-                tracing::warn!(error, "the records cannot be read yet; trying again");
-                scans += 1;
+    patiently(|| scan(cluster, options, Reach::Here)).await
+}
+
+/// Every entry that a local quorum has.
+pub(crate) async fn entries(cluster: &dyn Tables) -> Result<Vec<Standing>, StoreError> {
+    patiently(|| cluster.entries(Reach::Here)).await
+}
+
+/// What `read` comes to, tried again while nodes that have died are still asked.
+async fn patiently<T, A: Future<Output = Result<T, StoreError>>>(read: impl Fn() -> A) -> Result<T, StoreError> {
+    for _ in 1..SCANS_MAX {
+        match read().await {
+            Err(StoreError::Unavailable(error)) => {
+                tracing::warn!(error, "what is recorded cannot be read yet; trying again");
             }
             answer => return answer,
         }
     }
+    read().await
 }
 
 /// What `read` of both datacentres comes to; `None` if they do not answer within `budget`.

@@ -32,9 +32,9 @@ const PART: &str = "store";
 /// The table that came with the version: a cluster may lack it. A word of CQL, so it needs quotes.
 const SCHEMA: &str = "schema";
 
-/// Attempts to read or write the version before giving up, each as long as Cassandra lets it be, some 2 s: of several
-/// processes that compare and set it at once on slow nodes, each may fail.
-const CLAIMS_MAX: usize = 6;
+/// Attempts at making the schema before giving up, each as long as Cassandra lets it be: on slow nodes a table takes seconds,
+/// and of several processes that compare and set the version at once each may fail.
+const ATTEMPTS_MAX: usize = 6;
 
 /// Longest name of the keyspaces; Cassandra allows 48 with the suffix.
 const KEYSPACE_LEN_MAX: usize = 40;
@@ -119,37 +119,60 @@ pub async fn init(options: &Options) -> Result<Schema, OpenError> {
     Ok(Schema { migrated, ..create(&session, &names, options).await? })
 }
 
-/// Makes what is missing.
+/// Makes what is missing. All of it may be done twice.
 ///
 /// # Errors
-/// [`OpenError`] if a statement fails, or if the schema is of a later build.
+/// [`OpenError`] if a statement fails time and again, or if the schema is of another build.
 pub(crate) async fn create(session: &Session, names: &Names, options: &Options) -> Result<Schema, OpenError> {
+    let mut made = Vec::new();
+    for _ in 1..ATTEMPTS_MAX {
+        match attempt(session, names, options, &mut made).await {
+            Err(OpenError::Schema(error)) => {
+                tracing::warn!(error, "the schema cannot be made or read yet; it is tried again");
+            }
+            answer => return answer,
+        }
+    }
+    attempt(session, names, options, &mut made).await
+}
+
+/// `made`: what was missing, at this attempt or one before it.
+async fn attempt(
+    session: &Session,
+    names: &Names,
+    options: &Options,
+    made: &mut Vec<String>,
+) -> Result<Schema, OpenError> {
     let wanted = copies(options);
     let maker = Maker::new(session);
-    let mut schema = Schema::default();
+    let mut unlike = Vec::new();
+    let mut make = async |name: String, statement: String| {
+        if !made.contains(&name) {
+            made.push(name);
+        }
+        maker.run(&statement).await
+    };
     for keyspace in [&names.control, &names.media] {
         let replication = replication(&wanted);
         match maker.copies(keyspace).await? {
             None => {
                 let statement = format!("CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}");
-                maker.run(&statement).await?;
-                schema.made.push(keyspace.clone());
+                make(keyspace.clone(), statement).await?;
             }
             Some(stands) if stands != wanted => {
                 let alter = format!("ALTER KEYSPACE {keyspace} WITH replication = {replication};");
                 let (keyspace, wanted) = (keyspace.clone(), wanted.clone());
-                schema.unlike.push(Unlike { keyspace, stands, wanted, alter });
+                unlike.push(Unlike { keyspace, stands, wanted, alter });
             }
             Some(_) => {}
         }
     }
     for (keyspace, table, Table { columns, options }) in maker.missing(names).await? {
-        maker.run(&format!("CREATE TABLE IF NOT EXISTS {keyspace}.\"{table}\" {columns} WITH {options}")).await?;
-        schema.made.push(format!("{keyspace}.{table}"));
+        let statement = format!("CREATE TABLE IF NOT EXISTS {keyspace}.\"{table}\" {columns} WITH {options}");
+        make(format!("{keyspace}.{table}"), statement).await?;
     }
     session.await_schema_agreement().await.map_err(OpenError::schema)?;
-    schema.version = version(session, names).await?;
-    Ok(schema)
+    Ok(Schema { version: version(session, names).await?, made: made.clone(), migrated: 0, unlike })
 }
 
 /// Looks whether everything is there and of a version that this build knows.
@@ -169,18 +192,6 @@ pub(crate) async fn look(session: &Session, names: &Names) -> Result<(), OpenErr
 
 /// The version that the cluster has; this build's if it had none.
 async fn version(session: &Session, names: &Names) -> Result<i32, OpenError> {
-    for _ in 1..CLAIMS_MAX {
-        match claim_version(session, names).await {
-            Err(OpenError::Schema(error)) => {
-                tracing::warn!(error, "the version of the schema cannot be read or written yet; it is tried again");
-            }
-            answer => return answer,
-        }
-    }
-    claim_version(session, names).await
-}
-
-async fn claim_version(session: &Session, names: &Names) -> Result<i32, OpenError> {
     if let Some(version) = read_version(session, names).await? {
         return known(version);
     }

@@ -62,7 +62,7 @@ pub async fn respond(origin: &Origin, head: &mut http::request::Parts) -> Respon
     let answer = match head.method {
         Method::GET | Method::HEAD => match hot::answer(origin, head.uri.path()) {
             Some(answer) => answer,
-            None => get(origin, head).await,
+            None => knowing(origin, get(origin, head)).await,
         },
         Method::OPTIONS => return answer::preflight(),
         _ => return wrong_method(&head.method),
@@ -89,6 +89,14 @@ fn thin(head: &mut http::request::Parts) {
 fn wrong_method(method: &Method) -> Response {
     let detail = format!("{method} is not for readers; use GET or HEAD, and PUT on the publish listener");
     Problem::new(405, "wrong-method", "Wrong method", detail).header(header::ALLOW, answer::ALLOWED).into()
+}
+
+/// `answer`, unless it says that something is not there and this node could not know when it was asked (row 12).
+async fn knowing(origin: &Origin, answer: impl Future<Output = Answer>) -> Answer {
+    let is_current = hold::is_current(origin);
+    let answer = answer.await;
+    let is_none = matches!(answer.outcome, Outcome::Unknown | Outcome::Absent);
+    if is_none && !is_current { unavailable() } else { answer }
 }
 
 async fn get(origin: &Origin, head: &mut http::request::Parts) -> Answer {
@@ -217,9 +225,6 @@ async fn own_segment(origin: &Origin, live: &Live, pipeline: &Pipeline, renditio
         .as_ref()
         .and_then(|slot| slot.rows.iter().position(|row| row.key.pipeline == *pipeline && !row.is_removed()));
     let row = slot.zip(index).and_then(|(slot, index)| Candidate::of(&slot, index));
-    if row.is_none() && !hold::is_current(origin) {
-        return unavailable();
-    }
     own(origin, row).await
 }
 

@@ -213,8 +213,8 @@ async fn look(
     arrival: Arrival,
     closing: &mut Option<Closing>,
 ) -> Look {
-    // The watermark first: what is read after it may only be newer.
-    let settled = origin.store.settled();
+    // The watermark first, and whether others' commits are known: what is read after it may only be newer.
+    let (settled, is_current) = (origin.store.settled(), is_current(origin));
     // Then what is in flight, and the records last: an upload is recorded before it is no longer in flight.
     let flights = tail.flights.around(number);
     let three = match three_slots(origin, live, tail, number).await {
@@ -257,7 +257,7 @@ async fn look(
             let chosen = flights.iter().find(|flight| flight.row.key == row.key).cloned();
             chosen.map_or(Settled::Unavailable, |flight| Settled::Follow(flight, ttl))
         }
-        Decision::Refuse(outcome, _) if counts_absence(outcome) && !is_current(origin) => Settled::Unavailable,
+        Decision::Refuse(outcome, _) if counts_absence(outcome) && !is_current => Settled::Unavailable,
         // Another node knows more: it has passed somebody over for one that is not known here yet.
         Decision::Refuse(outcome, _) if counts_absence(outcome) && selection::is_promised(&view.question()) => {
             Settled::Unavailable
