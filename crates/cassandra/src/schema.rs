@@ -325,7 +325,8 @@ fn tables(names: &Names) -> [(&str, &'static str, Table); 9] {
     };
     // A file of windows that is nearly all expired is written anew without that: it would have to wait for what lives
     // longest in it, and all later files with it.
-    let rest = ", 'tombstone_threshold': '0.8', 'unchecked_tombstone_compaction': 'true'";
+    let rest = ", 'tombstone_threshold': '0.8', 'tombstone_compaction_interval': '3600', \
+                'unchecked_tombstone_compaction': 'true'";
     [
         (control, "rows", plain(rows)),
         (control, "listing", plain(listing)),
