@@ -106,7 +106,10 @@ impl Plan {
 
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(FILE);
-        std::fs::write(&path, serde_json::to_vec_pretty(self)?)
+        // Replaced as a whole: others look for it while it is written, and whoever writes may be killed.
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| std::fs::rename(&fresh, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }

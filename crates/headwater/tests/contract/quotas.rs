@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use crate::support::event::NEXT;
 use crate::support::http::{self, Reply};
+use crate::support::server::PATIENT;
 use crate::support::{Event, Raw, Server, delete, get, put};
 
 /// A server whose tenant `live` has these options.
 fn server(options: &str) -> (Server, tempfile::NamedTempFile) {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), format!("[tenants.live]\n{options}\n")).expect("a file");
+    std::fs::write(file.path(), format!("{PATIENT}[tenants.live]\n{options}\n")).expect("a file");
     (Server::start_with(&["--config", file.path().to_str().expect("a path")]), file)
 }
 

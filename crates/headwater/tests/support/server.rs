@@ -2,12 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::program::Program;
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, within};
+
+/// Until a server that has not ended is ready: it syncs what it makes, reads what it has, and a cluster makes tables.
+const READY: Duration = Duration::from_secs(180);
+/// The configuration of a server whose test is not about a slow disk: one sync may take longer than the usual budget.
+pub const PATIENT: &str = "[store]\npublish_budget_ms = 20000\n";
 
 /// A running server with its data. Killed when it goes out of scope.
 pub struct Server {
@@ -71,9 +77,14 @@ impl Server {
                 server.args([listener, "127.0.0.1:0"]);
             }
         }
+        if !options.contains(&"--config") {
+            let config = folder.path().join("patient.toml");
+            std::fs::write(&config, PATIENT).expect("a file");
+            server.arg("--config").arg(config);
+        }
         server.args(options);
         let mut program = Program::start(&mut server, &folder.path().join("headwater.log"));
-        let ready = eventually("the ready file", || {
+        let ready = within(READY, "the ready file", || {
             if let Some(status) = program.ended() {
                 panic!("the server ended with {status} at once:\n{}", program.said());
             }

@@ -154,8 +154,10 @@ fn a_disk_that_stops_answering_costs_uploads_and_no_reads() {
     with_own_mounts(|| {
         let folder = Arc::new(folder());
         let volume = Volume::ext4(&folder.path().join("data"), 128);
-        // The live window is as large as usual: what it holds needs no disk.
-        let server = Server::start_on(&folder, &[]);
+        // The live window is as large as usual: what it holds needs no disk. So is the budget of a publish.
+        let config = folder.path().join("headwater.toml");
+        std::fs::write(&config, "").expect("a file");
+        let server = Server::start_on(&folder, &["--config", config.to_str().expect("plain names")]);
         let event = Event::new(&server, "game", json!({}));
         (1..5).for_each(|number| drop(publish(&event, "a", number).expect(201)));
         let frozen = volume.freeze();
