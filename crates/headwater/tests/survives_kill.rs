@@ -6,11 +6,11 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::http::request;
-use support::{Dice, Event, Server, get, let_pass, now_ms, rfc3339};
+use support::{Dice, Event, PATIENCE, Reply, Server, eventually, get, let_pass, now_ms, rfc3339};
 
 const RENDITIONS: [&str; 4] = ["v1", "v2", "v3", "audio"];
 /// Loose objects, which may be deleted.
@@ -19,6 +19,8 @@ const PIPELINES: [&str; 2] = ["a", "b"];
 const ROUNDS: u64 = 20;
 /// Most segments of a rendition in one round.
 const ROUND_NUMBERS: u64 = 650;
+/// The least that a round does, in the order of [`Ledger::counts`].
+const ROUND_COUNTS: [usize; 4] = [11, 3, 1, 2];
 /// Segments of one second, of which so many have passed: room for every number that the publishers reach, and none of
 /// them expires.
 const PAST: i64 = 13_500;
@@ -37,6 +39,19 @@ struct Ledger {
     chosen: BTreeMap<(&'static str, u64), (String, String)>,
     /// Events beside the match, by round: whether they live is known, or in doubt.
     beside: BTreeMap<(u64, u64), Option<Life>>,
+}
+
+impl Ledger {
+    /// Uploads, choices, deletions and events beside.
+    fn counts(&self) -> [usize; 4] {
+        let removed = self.acked.values().filter(|upload| **upload == Upload::Nothing).count();
+        [self.acked.len(), self.chosen.len(), removed, self.beside.len()]
+    }
+
+    /// Whether a round that began with the counts `before` has done enough to tell something.
+    fn has_grown(&self, before: [usize; 4]) -> bool {
+        self.counts().iter().zip(before).zip(ROUND_COUNTS).all(|((now, before), least)| *now >= before + least)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,25 +78,24 @@ fn acked_segments_and_choices_survive_twenty_kills() {
     Event::at(&server, "match", 0, 1000).put_document(&document);
     let ledger = Mutex::new(Ledger::default());
     for round in 0..ROUNDS {
-        let count = ledger.lock().expect("no panic").acked.len();
+        let before = ledger.lock().expect("no panic").counts();
         publish_until_killed(&mut server, round, &ledger);
         server = server.kill_and_restart();
         let ledger = ledger.lock().expect("no panic");
-        assert!(ledger.acked.len() > count + 10, "only {} segments in round {round}", ledger.acked.len() - count);
+        assert!(ledger.has_grown(before), "{before:?} before round {round}, and {:?} after it", ledger.counts());
         // What is new, and of the rest another part each time.
         check(&server, &ledger, |of, number| of == round || number % ROUNDS == round);
     }
     let ledger = ledger.lock().expect("no panic");
     check(&server, &ledger, |_, _| true);
-    let (acked, choices, beside) = (ledger.acked.len(), ledger.chosen.len(), ledger.beside.len());
-    let removed = ledger.acked.values().filter(|upload| **upload == Upload::Nothing).count();
+    let [acked, choices, removed, beside] = ledger.counts();
     println!("{acked} objects, {removed} of them deleted, {choices} choices, {beside} events beside");
-    assert!(choices > 50 && removed > 10 && beside > 20, "{removed} deletions, {choices} choices, {beside} events");
 }
 
 /// Ten publishers, two readers and somebody who creates and deletes events work until the server is gone.
 fn publish_until_killed(server: &mut Server, round: u64, ledger: &Mutex<Ledger>) {
     let (publish, deliver) = (server.publish.clone(), server.deliver.clone());
+    let before = ledger.lock().expect("no panic").counts();
     std::thread::scope(|scope| {
         for (index, rendition) in RENDITIONS.into_iter().chain([NOTES]).enumerate() {
             for pipeline in PIPELINES {
@@ -101,6 +115,11 @@ fn publish_until_killed(server: &mut Server, round: u64, ledger: &Mutex<Ledger>)
         let beside: Vec<Event> = (0..ROUND_NUMBERS).map(beside).collect();
         scope.spawn(move || beside.iter().zip(0..).all(|(event, number)| live_and_die(event, (round, number), ledger)));
         let_pass(Duration::from_millis(600 + Dice::new(1 + round).roll(400)));
+        // Nothing here may panic: the others work until the server is gone.
+        let waiting = Instant::now();
+        while !ledger.lock().is_ok_and(|ledger| ledger.has_grown(before)) && waiting.elapsed() < PATIENCE {
+            let_pass(Duration::from_millis(10));
+        }
         server.kill();
     });
 }
@@ -196,14 +215,14 @@ fn check(server: &Server, ledger: &Ledger, picks: impl Fn(u64, u64) -> bool) {
         assert!(is(acked) || in_doubt.is_some_and(is), "{name:?}: {acked:?}, maybe {in_doubt:?}; found {found:?}");
     }
     for ((rendition, number), choice) in ledger.chosen.iter().filter(|((_, number), _)| picked(*number)) {
-        let reply = get(format!("{}/live/match/{rendition}/{number}.m4s", server.deliver)).expect(200);
+        let reply = read(format!("{}/live/match/{rendition}/{number}.m4s", server.deliver)).expect(200);
         let now = (reply.header("etag"), reply.header("headwater-pipeline"));
         assert_eq!(now, *choice, "the choice of {rendition} {number} is another");
         assert!(reply.header("cache-control").contains("immutable"), "{reply:?}");
     }
     for ((round, number), life) in ledger.beside.iter().filter(|((round, number), _)| picks(*round, *number)) {
         let event = Event::at(server, &format!("beside-{round}-{number}"), 0, 1000);
-        let (document, note) = (get(&event.document), get(format!("{}/note.txt", event.deliver)));
+        let (document, note) = (get(&event.document), read(format!("{}/note.txt", event.deliver)));
         match life {
             Some(Life::Alive) => {
                 document.expect(200);
@@ -216,8 +235,13 @@ fn check(server: &Server, ledger: &Ledger, picks: impl Fn(u64, u64) -> bool) {
 }
 
 /// A pipeline's own candidate.
-fn own(server: &Server, name: Name) -> support::Reply {
-    get(format!("{}/live/match/{}", server.deliver, path(name)))
+fn own(server: &Server, name: Name) -> Reply {
+    read(format!("{}/live/match/{}", server.deliver, path(name)))
+}
+
+/// What is read so long after it was live is refused after a slow sync, and comes later.
+fn read(url: String) -> Reply {
+    eventually("an answer", || Some(get(&url)).filter(|reply| reply.outcome() != "shed"))
 }
 
 fn path((pipeline, rendition, number): Name) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::refused;
+use super::{lasting, refused};
 use crate::support::event::NEXT;
 use crate::support::server::folder;
 use crate::support::{Event, Server, eventually};
@@ -53,7 +53,7 @@ fn a_clock_that_is_set_back_and_forth_by_a_day_loses_nothing() {
     let folder = Arc::new(folder());
     let clock = Clock::new(folder.path());
     let server = clock.start(&folder);
-    let event = Event::new(&server, "game", json!({"dvr_window_s": 3600}));
+    let event = Event::new(&server, "game", lasting(json!({})));
     event.put("a", NEXT - 2, "before").expect(201);
     for days in [-1, 1] {
         clock.set_days(days);
@@ -78,7 +78,7 @@ fn a_server_that_starts_with_a_wrong_clock_forgets_nothing() {
     let folder = Arc::new(folder());
     let clock = Clock::new(folder.path());
     let mut server = clock.start(&folder);
-    let event = Event::new(&server, "game", json!({"dvr_window_s": 3600}));
+    let event = Event::new(&server, "game", lasting(json!({})));
     event.put("a", NEXT - 2, "before").expect(201);
     for (days, number) in [(1, NEXT - 1), (-1, NEXT)] {
         server.kill();

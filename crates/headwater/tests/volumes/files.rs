@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{COLD, check_served, media, metric, publish};
+use super::{COLD, check_served, lasting, media, metric, publish};
 use crate::support::program::Program;
 use crate::support::server::{binary, folder};
 use crate::support::{Event, PATIENCE, Server};
@@ -69,7 +69,7 @@ fn a_bucket_file_that_is_taken_away_is_missed_and_the_other_pipeline_served() {
     let folder = Arc::new(folder());
     let data = folder.path().join("data");
     let mut server = Server::start_on(&folder, &COLD);
-    let event = Event::new(&server, "game", json!({"pipelines": ["a", "b"], "prefer_wait_ms": 50}));
+    let event = Event::new(&server, "game", lasting(json!({"pipelines": ["a", "b"], "prefer_wait_ms": 50})));
     (1..5).for_each(|number| drop(publish(&event, "a", number).expect(201)));
     server.terminate();
     server.wait();

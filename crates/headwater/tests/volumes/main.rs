@@ -20,7 +20,7 @@ use headwater_store::log::{Log, Options};
 use headwater_store::stamp::ManualClock;
 use headwater_store::{Published, Store};
 use mount::{Volume, with_own_mounts};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::server::folder;
 use support::{Event, Reply, Server, eventually, get, http};
 
@@ -32,6 +32,12 @@ const MIB: usize = 1 << 20;
 fn media(pipeline: &str, number: u64) -> Vec<u8> {
     let mut dice = support::Dice::new(number * 7 + u64::from(pipeline.as_bytes()[0]));
     dice.bytes(2 * MIB)
+}
+
+/// `document` of an event whose segments stay, and count as live: what is past that is refused after a slow sync.
+fn lasting(mut document: Value) -> Value {
+    support::event::merge(&mut document, json!({"dvr_window_s": 3600, "live_window_s": 3600}));
+    document
 }
 
 fn publish(event: &Event, pipeline: &str, number: u64) -> Reply {
@@ -68,7 +74,7 @@ fn a_full_volume_refuses_uploads_serves_reads_and_recovers_by_itself() {
         let folder = Arc::new(folder());
         let volume = Volume::ext4(&folder.path().join("data"), 128);
         let server = Server::start_on(&folder, &COLD);
-        let event = Event::new(&server, "game", json!({"dvr_window_s": 3600}));
+        let event = Event::new(&server, "game", lasting(json!({})));
         (1..5).for_each(|number| drop(publish(&event, "a", number).expect(201)));
         volume.fill(8 << 20);
         refused(&publish(&event, "a", 5), 507, &["no room", "free space", "dvr_window_s"]);
@@ -132,7 +138,7 @@ fn a_volume_that_goes_read_only_serves_reads_and_loses_nothing() {
         let folder = Arc::new(folder());
         let volume = Volume::ext4(&folder.path().join("data"), 128);
         let mut server = Server::start_on(&folder, &COLD);
-        let event = Event::new(&server, "game", json!({}));
+        let event = Event::new(&server, "game", lasting(json!({})));
         (1..5).for_each(|number| drop(publish(&event, "a", number).expect(201)));
         volume.fail();
         refused(&publish(&event, "a", 5), 503, &["read-only", "kernel's log"]);
