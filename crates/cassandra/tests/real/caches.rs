@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use headwater_cassandra::{Options, memcached};
 use headwater_model::row::Row;
@@ -14,7 +15,9 @@ use crate::support::{cluster, fresh, open, restart};
 async fn cached(own: &str) -> Options {
     let zones = cluster().zones().iter();
     let zones = zones.map(|zone| memcached::Zone { name: zone.name.clone(), servers: zone.places() });
-    let memcached = Some(memcached::Options::new(zones.collect(), own));
+    // A busy machine is no silent server. One that is dead refuses at once all the same.
+    let timeout = Duration::from_secs(3);
+    let memcached = Some(memcached::Options { timeout, ..memcached::Options::new(zones.collect(), own) });
     Options { window_bytes: 0, dvr_bytes: 0, memcached, ..fresh().await }
 }
 
@@ -83,7 +86,9 @@ async fn reads_come_from_the_own_zone_then_from_another_then_from_the_cluster() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_fails_nothing_and_is_soon_left_alone() {
-    let store = open(&cached("a").await, Arc::new(Heard::default())).await;
+    let mut options = cached("a").await;
+    options.memcached.as_mut().expect("zones").timeout = Duration::from_secs(1);
+    let store = open(&options, Arc::new(Heard::default())).await;
     both("a1", "a2", |server| cluster().pause(server));
     let mut rows = Vec::new();
     for number in 0..10 {
@@ -160,7 +165,7 @@ fn count(server: std::net::SocketAddr) -> u64 {
 fn ask(server: std::net::SocketAddr, question: &str, end: &str) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(server).expect("a server that runs");
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a timeout can be set");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
     stream.write_all(question.as_bytes()).expect("a question can be asked");
     let (mut said, mut buffer) = (String::new(), [0; 4096]);
     while !said.contains(end) {

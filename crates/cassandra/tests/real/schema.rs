@@ -32,7 +32,7 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
     let drop = async || {
         for plane in ["control", "media"] {
             let statement = format!("DROP KEYSPACE IF EXISTS {KEYSPACE}_{plane}");
-            session.query_unpaged(statement, ()).await.expect("a keyspace can be dropped");
+            support::run(&session, &statement, ()).await;
         }
     };
     drop().await;
@@ -56,13 +56,13 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
 
     let version =
         |version: i32| format!("UPDATE {KEYSPACE}_control.\"schema\" SET version = {version} WHERE part = 'store'");
-    session.query_unpaged(version(2), ()).await.expect("a version");
+    support::run(&session, &version(2), ()).await;
     let refused = Cassandra::open(options.clone(), clock(), Arc::new(Heard::default())).await.map(|_| ());
     assert!(matches!(refused, Err(OpenError::Earlier { version: 2 })), "{refused:?}");
     let both = Options { replication: vec![("dc1".into(), 3), ("dc2".into(), 0)], ..options.clone() };
     let brought = init(&both).await.expect("it is brought there");
     assert_eq!((brought.version, brought.migrated, brought.unlike.len()), (3, 0, 0));
-    session.query_unpaged(version(4), ()).await.expect("a version");
+    support::run(&session, &version(4), ()).await;
     let opened = Cassandra::open(options.clone(), clock(), Arc::new(Heard::default())).await.map(|_| ());
     let looked = Survey::open(options.clone(), Rate::default(), clock(), Arc::new(Quiet)).await.map(|_| ());
     for refused in [opened, looked, init(&options).await.map(|_| ())] {
@@ -78,7 +78,7 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
 
 /// Writes what is recorded as another datacentre would have, or an earlier version: under the name that `of` makes of each.
 async fn rename(session: &Session, keyspace: &str, of: fn(&str) -> String) {
-    let run = async |statement: String| session.query_unpaged(&*statement, ()).await.expect(&statement);
+    let run = async |statement: String| support::run(session, &statement, ()).await;
     let tables =
         [("rows", "event, shelf, number, name, pipeline, row", 4), ("events", "tenant, name, rev, entry, ended", 1)];
     for (table, columns, name) in tables {
@@ -91,7 +91,7 @@ async fn rename(session: &Session, keyspace: &str, of: fn(&str) -> String) {
         for Row { mut columns } in all {
             let Some(CqlValue::Text(text)) = &columns[name] else { panic!("{columns:?}") };
             columns[name] = Some(CqlValue::Text(of(text.split_once('@').expect("a datacentre").0)));
-            session.query_unpaged(&*insert, columns).await.expect("a record");
+            support::run(session, &insert, columns).await;
         }
     }
 }
@@ -162,7 +162,7 @@ async fn a_schema_of_the_first_version_is_brought_to_this_one() {
     }
     std::mem::drop(store);
     rename(&session, keyspace, |name| name.to_owned()).await;
-    let run = async |statement: String| session.query_unpaged(&*statement, ()).await.expect(&statement);
+    let run = async |statement: String| support::run(&session, &statement, ()).await;
     run(format!("UPDATE {keyspace}_control.\"schema\" SET version = 1 WHERE part = 'store'")).await;
 
     let refused = open().await.map(drop);

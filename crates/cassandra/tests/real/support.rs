@@ -1,5 +1,6 @@
 //! One cluster for all tests of this binary, and engines with keyspaces of their own on it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,9 +11,15 @@ use headwater_store::Listener;
 use headwater_store::stamp::SystemClock;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::response::query_result::QueryResult;
+use scylla::serialize::row::SerializeRow;
 
 /// Names the folder of a cluster that is up, to use that one: who works on the engine need not wait for each start.
 const RUNNING: &str = "HEADWATER_TEST_CLUSTER";
+
+/// How often nodes are asked again that fail.
+const TRIES: u32 = 20;
+const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// The cluster; it starts with the first test and goes with the process.
 pub fn cluster() -> &'static Cluster {
@@ -58,12 +65,13 @@ pub async fn fresh() -> Options {
     // Nodes, tests and other work share a few cores: what is slow here is not broken.
     let patient = Options { publish_budget: Duration::from_secs(10), hedge: Some(Duration::from_secs(1)), ..options };
     let options = Options { keyspace: KEYSPACE.into(), window_bytes: 16 << 20, dvr_bytes: 16 << 20, ..patient };
-    let nodes = options.contact_points.iter();
-    let session = SessionBuilder::new().known_nodes(nodes).build().await.expect("the nodes answer");
-    let made = session.query_unpaged(format!("USE {KEYSPACE}_control"), ()).await.is_ok();
-    for table in TABLES.into_iter().filter(|_| made) {
-        let statement = format!("TRUNCATE {KEYSPACE}_{table}");
-        session.query_unpaged(statement, ()).await.unwrap_or_else(|error| panic!("{table}: {error}"));
+    let session = session().await;
+    let all = run(&session, "SELECT keyspace_name, table_name FROM system_schema.tables", ()).await;
+    let all = all.into_rows_result().expect("rows");
+    let all = all.rows::<(String, String)>().expect("rows").map(|row| row.expect("a row"));
+    let made: BTreeSet<String> = all.map(|(keyspace, table)| format!("{keyspace}.{table}")).collect();
+    for table in TABLES.map(|table| format!("{KEYSPACE}_{table}")).iter().filter(|table| made.contains(*table)) {
+        run(&session, &format!("TRUNCATE {table}"), ()).await;
     }
     options
 }
@@ -83,7 +91,25 @@ const TABLES: [&str; 8] = [
 /// A session of the test's own, for what the engine never does.
 pub async fn session() -> Session {
     let points = cluster().contact_points("dc1");
-    SessionBuilder::new().known_nodes_addr(&points).build().await.expect("the nodes answer")
+    patiently("the nodes", async || SessionBuilder::new().known_nodes_addr(&points).build().await).await
+}
+
+/// What nodes answer to a statement that can be run twice.
+pub async fn run(session: &Session, statement: &str, values: impl SerializeRow) -> QueryResult {
+    patiently(statement, async || session.query_unpaged(statement, &values).await).await
+}
+
+/// Tries again what nodes fail that have just started, or are busy.
+async fn patiently<T, E: std::fmt::Display>(what: &str, ask: impl AsyncFn() -> Result<T, E>) -> T {
+    let mut tries = 0;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(tries < TRIES, "{what}: {error}"),
+        }
+        tries += 1;
+        tokio::time::sleep(TRY_EVERY).await;
+    }
 }
 
 /// An engine.

@@ -15,7 +15,7 @@ use headwater_store::stamp::SystemClock;
 use headwater_store::{Published, Store};
 use scylla::client::session::Session;
 
-use crate::support::{fresh, open, session};
+use crate::support::{self, fresh, open, session};
 
 /// An event that no entry names.
 const STRAY: EventId = EventId(99);
@@ -75,8 +75,7 @@ impl Vandal {
     async fn run(&self, statement: &str, values: impl scylla::serialize::row::SerializeRow) {
         let statement = statement.replace("control.", &format!("{}_control.", self.keyspace));
         let statement = statement.replace("media.", &format!("{}_media.", self.keyspace));
-        let ran = self.session.query_unpaged(statement.as_str(), values).await;
-        ran.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        support::run(&self.session, &statement, values).await;
     }
 
     async fn delete_chunk(&self, row: &Row, part: i32) {
