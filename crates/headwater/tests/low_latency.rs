@@ -140,7 +140,7 @@ fn a_held_reader_gets_each_chunk_before_the_next_is_sent() {
         }
         follower.expect(chunk);
         // Within 20 ms where nothing else runs; a machine that tests runs much else.
-        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+        assert!(sent.elapsed() < Duration::from_secs(10), "{:?}", sent.elapsed());
     }
     assert!(follower.0.is_silent_for(Duration::from_millis(100)), "the end comes with the end of the upload");
     upload.end(201);

@@ -28,6 +28,6 @@ fn a_mask_and_a_purge_change_what_viewers_get() {
         post(of_event("invalidations"), json!({"from": number, "to": number}).to_string()).expect(200);
         shield.purge(&event, number);
         assert_eq!(seen(), "from b", "{kind:?}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{kind:?} took {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(10), "{kind:?} took {:?}", started.elapsed());
     }
 }
