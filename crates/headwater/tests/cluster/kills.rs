@@ -50,6 +50,6 @@ fn whatever_dies_nothing_acked_is_lost_and_no_publisher_is_refused() {
     println!("{}", load.report());
     let failures = load.failures();
     assert!(failures.is_empty(), "{} uploads were refused, the first: {}", failures.len(), failures[0]);
-    assert!(load.acked() > 500, "only {} uploads", load.acked());
+    assert!(load.acked() > 200, "only {} uploads", load.acked());
     load.check();
 }

@@ -282,8 +282,9 @@ impl Load {
     }
 }
 
-/// What is read so long after it was live is refused first under stress, and comes later.
-fn patiently(url: &str) -> Reply {
+/// What is read so long after it was live is refused first under stress, and comes later. So does what a busy cluster does
+/// not answer in time.
+pub(crate) fn patiently(url: &str) -> Reply {
     eventually("an answer", || Some(request("GET", url).send()).filter(|reply| reply.status != 503))
 }
 
