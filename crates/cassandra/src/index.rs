@@ -20,6 +20,8 @@ pub(crate) struct Index {
     entries: BTreeMap<(Tenant, EventName), Entry>,
     /// Event lives that are over.
     ended: HashSet<EventId>,
+    /// Whether one of them was not over after all, so that records are missing here.
+    revived: bool,
     /// Event lives that were told of since the start.
     told: HashSet<EventId>,
     /// Which records may expire in which second; a record that was replaced may be named twice.
@@ -30,7 +32,7 @@ impl Index {
     pub(crate) fn new(grace: Millis) -> Self {
         let (rows, ledgers, entries) = (HashMap::new(), HashMap::new(), BTreeMap::new());
         let (ended, told, expiring) = (HashSet::new(), HashSet::new(), BTreeMap::new());
-        Self { grace, rows, ledgers, entries, ended, told, expiring }
+        Self { grace, rows, ledgers, entries, ended, revived: false, told, expiring }
     }
 
     /// What is known of a candidate, expired or not.
@@ -98,7 +100,7 @@ impl Index {
         let ended = known.and_then(life).filter(|id| life(entry) != Some(*id));
         // Deleted here, and changed in the other datacentre at the same time, which counts.
         if let Some(id) = life(entry) {
-            self.ended.remove(&id);
+            self.revived |= self.ended.remove(&id);
         }
         self.entries.insert((tenant.clone(), name.clone()), entry.clone());
         (true, ended.map(|id| (id, self.end(id))))
@@ -143,6 +145,11 @@ impl Index {
         };
         standing.extend(renditions.into_values().flat_map(newest));
         standing
+    }
+
+    /// Whether an event has come back, since this was asked last, whose records are not known here any more.
+    pub(crate) fn has_revived(&mut self) -> bool {
+        std::mem::take(&mut self.revived)
     }
 
     pub(crate) fn is_ended(&self, event: EventId) -> bool {

@@ -41,10 +41,12 @@ pub(crate) async fn run(engine: Weak<Engine>) {
                     tracing::info!("changes of other processes are seen again");
                 }
                 let may_have_lost = failing && engine.cluster.others_up().is_some();
-                let has_missed = now >= seen + if may_have_lost { BLIND_MIN } else { BLIND_MAX };
+                let has_missed = now >= seen + if may_have_lost { BLIND_MIN } else { BLIND_MAX }
+                    || engine.announcer.index.write().has_revived();
                 (seen, failing) = (now, false);
                 if has_missed {
                     engine.spells.happened();
+                    engine.looked.store(0, Ordering::Release);
                 } else if is_whole {
                     engine.looked.store(known.as_nanos() as u64, Ordering::Release);
                 }
