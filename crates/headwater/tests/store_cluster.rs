@@ -45,7 +45,7 @@ fn a_configuration_that_is_wrong_is_named() {
     for what in ["init", "check", "repair", "stats"] {
         says("[store]\nengine = 'cassandra'", &[what], 1, &["store.contact_points", "name some"]);
         let keyspace = format!("{CLUSTER}keyspace = 'Live-7'");
-        says(&keyspace, &[what], 1, &["`keyspace`", "Live-7", "lower-case"]);
+        says(&keyspace, &[what], 1, &["`store.keyspace`", "Live-7", "lower-case"]);
     }
     says(CLUSTER, &["check", "--rate-mib", "1"], 1, &["--rate-mib", "--payloads"]);
     says(CLUSTER, &["check", "--rate", "0"], 2, &["--rate"]);
