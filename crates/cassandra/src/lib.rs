@@ -6,7 +6,7 @@
 //! `announce` tells index, live window and listener. Consistency and deadlines are chosen in `session`; `hedge` says when a
 //! second node is asked too, `silence` which one is asked last. `fence` makes choices hold on every node; `copies` says
 //! which of two datacentres' records counts. `load` reads all of them at start, `rounds` again when something may have been
-//! missed. `survey` checks and repairs what lies in the cluster; `tables` is all that the engine asks of it.
+//! missed, both by `ring`. `survey` checks and repairs what lies in the cluster; `tables` is all that the engine asks of it.
 
 mod announce;
 mod changes;

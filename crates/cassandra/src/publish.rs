@@ -86,11 +86,9 @@ impl Engine {
     async fn stage_same(&self, refused: &Published, known: &Copies, body: &Body) -> Result<(), StoreError> {
         match refused {
             Published::Same(row) if known.other_counts() => {
-                let failed = Mutex::default();
                 let ttl_s = self.ttl_s(row.keep);
-                let staged = self.again(&failed, || chunks::stage(&*self.chunks, row.version, body, ttl_s));
-                let staged = self.within(self.options.stage_budget(), staged).await;
-                staged.unwrap_or_else(|| Err(failed.into_inner().unwrap_or_else(|| slow("staging took too long"))))
+                let chunks = || chunks::stage(&*self.chunks, row.version, body, ttl_s);
+                self.in_time("staging took too long", chunks).await
             }
             _ => Ok(()),
         }
@@ -127,10 +125,17 @@ impl Engine {
 
     /// Notes what is about to change, so that others look for it.
     pub(crate) async fn noted(&self, note: &Note) -> Result<(), StoreError> {
+        self.in_time("noting a change took too long", || self.note(note)).await
+    }
+
+    /// Attempts until there is an answer, as long as staging may take; `late` if there was not even a failure by then.
+    async fn in_time<F>(&self, late: &str, attempt: impl Fn() -> F) -> Result<(), StoreError>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
         let failed = Mutex::default();
-        let noted = self.again(&failed, || self.note(note));
-        let noted = self.within(self.options.stage_budget(), noted).await;
-        noted.unwrap_or_else(|| Err(failed.into_inner().unwrap_or_else(|| slow("noting a change took too long"))))
+        let done = self.within(self.options.stage_budget(), self.again(&failed, attempt)).await;
+        done.unwrap_or_else(|| Err(failed.into_inner().unwrap_or_else(|| slow(late))))
     }
 
     /// One attempt.

@@ -1,6 +1,6 @@
 //! Whole tables, in equal ranges of the ring of tokens. A question that passes over too much that has expired is refused by
 //! Cassandra (`tombstone_failure_threshold`), and of a channel at work more has expired within the last hours than lives: so
-//! no question may be about everything.
+//! no question may be about all of a table in which things expire. Events do not.
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use headwater_store::StoreError;

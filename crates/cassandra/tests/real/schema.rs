@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use headwater_cassandra::survey::{Mend, Progress, Rate, Survey};
 use headwater_cassandra::{Cassandra, OpenError, Options, init};
 use headwater_model::event::{Counters, Entry};
+use headwater_model::row::{Key, Row};
 use headwater_store::conformance::{EVENT, Heard, body, claim, event, loose, segment};
-use headwater_store::stamp::{Clock, SystemClock};
+use headwater_store::stamp::SystemClock;
 use headwater_store::{Published, Store};
 use scylla::client::session::Session;
-use scylla::value::{CqlValue, Row};
+use scylla::value::{CqlValue, Row as CqlRow};
 
 use crate::support::{self, cluster, fresh, restart, session};
 
@@ -76,6 +77,19 @@ async fn the_schema_is_made_once_and_only_used_by_builds_that_know_it() {
     drop().await;
 }
 
+/// Publishes 1000 bytes as each of `keys`.
+async fn stored<const N: usize>(store: &Cassandra, keys: [Key; N]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (number, key) in keys.into_iter().enumerate() {
+        let bytes = body(number as u64, 1000);
+        match store.publish(claim(key, &bytes, store.stamp()), bytes).await.expect("it is stored") {
+            Published::Stored(row) => rows.push(row),
+            other => panic!("{other:?}"),
+        }
+    }
+    rows
+}
+
 /// Writes what is recorded as another datacentre would have, or an earlier version: under the name that `of` makes of each.
 async fn rename(session: &Session, keyspace: &str, of: fn(&str) -> String) {
     let run = async |statement: String| support::run(session, &statement, ()).await;
@@ -84,11 +98,11 @@ async fn rename(session: &Session, keyspace: &str, of: fn(&str) -> String) {
     for (table, columns, name) in tables {
         let all =
             run(format!("SELECT {columns} FROM {keyspace}_control.{table}")).await.into_rows_result().expect("rows");
-        let all: Vec<Row> = all.rows::<Row>().expect("rows").map(|row| row.expect("a row")).collect();
+        let all: Vec<CqlRow> = all.rows::<CqlRow>().expect("rows").map(|row| row.expect("a row")).collect();
         run(format!("TRUNCATE {keyspace}_control.{table}")).await;
         let marks = vec!["?"; columns.split(", ").count()].join(", ");
         let insert = format!("INSERT INTO {keyspace}_control.{table} ({columns}) VALUES ({marks}) USING TTL 5000");
-        for Row { mut columns } in all {
+        for CqlRow { mut columns } in all {
             let Some(CqlValue::Text(text)) = &columns[name] else { panic!("{columns:?}") };
             columns[name] = Some(CqlValue::Text(of(text.split_once('@').expect("a datacentre").0)));
             support::run(session, &insert, columns).await;
@@ -103,14 +117,7 @@ async fn a_datacentre_that_was_given_up_counts_while_it_is_named() {
     let store = open(&options).await;
     let entry = Entry::Alive(Box::new(event(EVENT, "game", Counters::default())));
     store.write_entry(entry.clone(), 0).await.expect("an event");
-    let mut rows = Vec::new();
-    for key in [segment("v", 7, "a"), loose("x.mpd", "a")] {
-        let bytes = body(7, 1000);
-        match store.publish(claim(key, &bytes, store.stamp()), bytes).await.expect("it is stored") {
-            Published::Stored(row) => rows.push(row),
-            other => panic!("{other:?}"),
-        }
-    }
+    let rows = stored(&store, [segment("v", 7, "a"), loose("x.mpd", "a")]).await;
     drop(store);
     rename(&session().await, &options.keyspace, |name| format!("{name}@dc2")).await;
     let survey = async |options: &Options| {
@@ -152,14 +159,7 @@ async fn a_schema_of_the_first_version_is_brought_to_this_one() {
     let counters = Counters { rev: 1, cache_version: 1 };
     let entry = Entry::Alive(Box::new(event(EVENT, "game", counters)));
     store.write_entry(entry.clone(), 0).await.expect("an event");
-    let mut rows = Vec::new();
-    for (number, key) in [segment("v", 7, "a"), segment("v", 7, "b"), loose("x.mpd", "a")].into_iter().enumerate() {
-        let bytes = body(number as u64, 1000);
-        match store.publish(claim(key, &bytes, clock().wall()), bytes).await.expect("it is stored") {
-            Published::Stored(row) => rows.push(row),
-            other => panic!("{other:?}"),
-        }
-    }
+    let rows = stored(&store, [segment("v", 7, "a"), segment("v", 7, "b"), loose("x.mpd", "a")]).await;
     std::mem::drop(store);
     rename(&session, keyspace, |name| name.to_owned()).await;
     let run = async |statement: String| support::run(&session, &statement, ()).await;
