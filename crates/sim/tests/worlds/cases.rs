@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_model::document::Document;
 use headwater_model::event::{Counters, Entry};
 use headwater_model::row::{Key, Row};
 use headwater_store::conformance::{EVENT, body, claim, event, loose, segment};
@@ -164,5 +165,22 @@ fn an_event_that_the_other_datacentre_changes_while_it_is_deleted_keeps_its_medi
             }
         }
         stored(world.publish(0, segment("v", 8, "a"), 2).await);
+    });
+}
+
+#[test]
+fn a_changed_document_applies_behind_what_others_may_have_published_meanwhile() {
+    let world = World::new(1);
+    world.time.run(async {
+        world.start().await;
+        let event = alive(Counters::default());
+        world.store(0).write_entry(event.clone(), 0).await.expect("an event");
+        stored(world.publish(0, segment("v", 8, "a"), 1).await);
+        let (tenant, name) = event.names();
+        let document = Document::from_json(br#"{"pipelines":["b","a"]}"#).expect("a document");
+        let origin = Arc::clone(&world.nodes[0].process().expect("it runs").origin);
+        let (live, _) = origin.control.put(tenant, name, document).await.expect("it is changed");
+        // Two segments of 2 s until others' are heard of here, and this there.
+        assert_eq!(live.event().rules.last().expect("rules").effective_from, 8 + 1 + 2);
     });
 }
